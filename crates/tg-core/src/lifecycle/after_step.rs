@@ -1,0 +1,1 @@
+//! Loop, trigger and auto-advance after a step ended.

@@ -1,0 +1,1 @@
+//! Tables, stories and random walks over `decide`.

@@ -1,0 +1,1 @@
+//! Names of protocols and branches: slugs, numbers, what is legal.

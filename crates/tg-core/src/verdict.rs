@@ -1,0 +1,1 @@
+//! Reads PASS or FAIL out of a QA report, nothing in between.
