@@ -3,6 +3,8 @@
 //! Pure by construction: no I/O, no async, no clock, no randomness. Time, ids and randomness
 //! arrive as arguments. Everything that touches the world lives in `tg-server`.
 
+#![warn(missing_docs)]
+
 pub mod chain;
 pub mod event;
 pub mod ids;
@@ -14,6 +16,7 @@ pub mod plan;
 pub mod project;
 pub mod prompt;
 pub mod protocol;
+pub mod scope;
 pub mod spec;
 pub mod status;
 pub mod step;

@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::{
     ids::{ProjectId, RunId, StepId},
     lifecycle::RuntimeState,
+    project::ModelDefaults,
     status::{ProtocolStatus, StatusReason, words},
     step::{StepStatus, StepType},
 };
@@ -51,8 +52,9 @@ pub struct ProtocolRun {
     pub auto_advance: bool,
     /// Engine asked for by name for the whole run.
     pub engine: Option<String>,
-    /// Model asked for by name for the whole run (flag `--model`).
-    pub model: Option<String>,
+    /// Models asked for by name for this run (flags `--model`, `--planning-model` …); they win over
+    /// the project's.
+    pub models: ModelDefaults,
     /// Branch the run starts from.
     pub base_branch: String,
     /// Commit the branch was cut from; set when the worktree is made.
