@@ -1,0 +1,1 @@
+//! The HTTP door. For now: health and readiness.

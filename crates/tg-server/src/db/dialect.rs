@@ -1,0 +1,1 @@
+//! What differs between the two databases, in one file: dispatch, clock, claim, locks.

@@ -1,0 +1,1 @@
+//! May this job proceed? An error blocks.
