@@ -3,21 +3,17 @@
 
 use serde_json::{Map, Value};
 
-use crate::{ids::StepId, job::Job, status::words};
+use crate::{ids::StepId, job::Job};
 
-words! {
-    /// What happened.
-    EventKind {
-        /// A project row was made.
-        ProjectCreated = "project_created",
-        /// A run row was made.
-        ProtocolCreated = "protocol_created",
-        /// Planning was queued.
-        PlanningEnqueued = "planning_enqueued",
-        /// placeholder: the full vocabulary of contract section 4 goes here
-        Planned = "planned",
-    }
-}
+mod kinds;
+mod sentence;
+#[cfg(test)]
+mod tests;
+
+pub use kinds::{COMMON_KEYS, Category, EventKind};
+
+/// Most bytes the metadata of an event may take as JSON.
+pub const METADATA_CAP: usize = 64 * 1024;
 
 /// One line of the timeline before it is stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,6 +62,58 @@ impl Event {
 
     /// The sentence a person reads.
     pub fn sentence(&self) -> String {
-        self.kind.as_str().to_owned()
+        sentence::render(self.kind.template(), &self.metadata)
+    }
+
+    /// Keeps the metadata within [`METADATA_CAP`]: the longest strings are cut first, then the
+    /// largest entries dropped; `truncated: true` says that something is missing.
+    #[must_use]
+    pub fn capped(mut self) -> Self {
+        cap(&mut self.metadata);
+        self
+    }
+}
+
+fn cap(metadata: &mut Map<String, Value>) {
+    if json_bytes(metadata) <= METADATA_CAP {
+        return;
+    }
+    metadata.insert("truncated".to_owned(), Value::Bool(true));
+    let mut longest = METADATA_CAP / 4;
+    while json_bytes(metadata) > METADATA_CAP && longest >= 64 {
+        metadata.values_mut().for_each(|value| cut_strings(value, longest));
+        longest /= 2;
+    }
+    let mut total = json_bytes(metadata);
+    let mut sizes: Vec<(usize, String)> = metadata
+        .iter()
+        .filter(|(key, _)| key.as_str() != "truncated")
+        .map(|(key, value)| (key.len() + value.to_string().len(), key.clone()))
+        .collect();
+    sizes.sort_unstable();
+    while total > METADATA_CAP
+        && let Some((size, key)) = sizes.pop()
+    {
+        metadata.remove(&key);
+        total -= size.min(total);
+    }
+}
+
+fn json_bytes(metadata: &Map<String, Value>) -> usize {
+    serde_json::to_string(metadata).map_or(usize::MAX, |text| text.len())
+}
+
+/// Cuts every string below `value` to at most `longest` bytes, on a character boundary.
+fn cut_strings(value: &mut Value, longest: usize) {
+    match value {
+        Value::String(text) => {
+            if text.len() > longest {
+                text.truncate(text.floor_char_boundary(longest.saturating_sub('…'.len_utf8())));
+                text.push('…');
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| cut_strings(item, longest)),
+        Value::Object(entries) => entries.values_mut().for_each(|entry| cut_strings(entry, longest)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
