@@ -5,6 +5,7 @@
 
 #![warn(missing_docs)]
 
+pub mod canonical;
 pub mod chain;
 pub mod event;
 pub mod ids;

@@ -10,7 +10,7 @@ fn sentences_lose_what_they_do_not_know() {
         step(EventKind::StepStarted).with("step_name", "01-a.md").with("engine_id", "codex").sentence(),
         "Step 01-a.md started with codex"
     );
-    assert_eq!(Event::run(EventKind::LoopDecision).sentence(), "Looping back to step");
+    assert_eq!(Event::run(EventKind::LoopDecision).sentence(), "Looping back");
     assert_eq!(
         Event::run(EventKind::LoopDecision)
             .with("target_step_index", 1)
