@@ -1,5 +1,5 @@
-//! Statuses of a protocol run and why it rests in one.
-//! Which signal moves which status is decided in `lifecycle`; nothing here decides.
+//! Statuses of a protocol run, why it rests in one, and the table of its moves.
+//! Which row a signal takes is decided in `lifecycle`; nothing here decides.
 
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +64,115 @@ impl ProtocolStatus {
     /// Nothing leaves a terminal status.
     pub const fn is_terminal(self) -> bool {
         matches!(self, Self::Failed | Self::Cancelled | Self::Completed)
+    }
+}
+
+/// One row of a transition table: where a move is legal and where it may lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Row<S: 'static> {
+    /// Statuses from which the move is legal.
+    pub from: &'static [S],
+    /// Statuses it may lead to.
+    pub to: &'static [S],
+}
+
+impl<S: PartialEq> Row<S> {
+    /// The move may lead from one status to the other.
+    pub fn allows(&self, from: &S, to: &S) -> bool {
+        self.from.contains(from) && self.to.contains(to)
+    }
+}
+
+words! {
+    /// What may move a run: one row of its table each.
+    RunMove {
+        /// A person asks for a plan; only while no step has ever run.
+        Start = "start",
+        /// The plan is valid.
+        PlanOk = "plan_ok",
+        /// Planning cannot go on.
+        PlanBlocked = "plan_blocked",
+        /// A workspace was imported.
+        ImportOk = "import_ok",
+        /// An import broke a rule.
+        ImportFailed = "import_failed",
+        /// A set-up job began.
+        SetupStart = "setup_start",
+        /// Set-up is done.
+        SetupOk = "setup_ok",
+        /// Set-up waits for a person.
+        SetupBlocked = "setup_blocked",
+        /// Set-up failed after its last attempt.
+        SetupFailed = "setup_failed",
+        /// A step or its QA was queued; pending only if the run has steps.
+        StepQueued = "step_queued",
+        /// Execution, QA or CI of a step failed and no loop or trigger applied.
+        StepFailed = "step_failed",
+        /// A gate, engine, repository or budget stands in the way of a step.
+        StepBlocked = "step_blocked",
+        /// A step was settled: the run is judged anew by its steps, its PR/MR and its push.
+        StepDone = "step_done",
+        /// The push failed for good: whatever else holds the run, it is not complete before a push.
+        PushFailed = "push_failed",
+        /// The branch is on the remote; leaves `blocked` only when blocked for `push_failed`.
+        PushOk = "push_ok",
+        /// The head commit is red and no step carries it.
+        CiRed = "ci_red",
+        /// The head commit is green; leaves `blocked` only when blocked for `ci_failed`.
+        CiGreen = "ci_green",
+        /// A PR/MR is open (again); leaves `blocked` only when blocked for `pr_closed`.
+        PrOpened = "pr_opened",
+        /// The PR/MR was merged.
+        PrMerged = "pr_merged",
+        /// The PR/MR was closed without a merge.
+        PrClosed = "pr_closed",
+        /// The last blocking question was answered; only when blocked for `clarifications`.
+        Answered = "answered",
+        /// A person approves a step; the run itself moves by `step_done`.
+        Approve = "approve",
+        /// A person pauses the run.
+        Pause = "pause",
+        /// A person resumes the run; the remembered status decides where to.
+        Resume = "resume",
+        /// A person cancels the run.
+        Cancel = "cancel",
+        /// Planning has had no live job for too long.
+        JobLost = "job_lost",
+    }
+}
+
+impl RunMove {
+    /// The move's row. While a run is paused the rows of results apply to `paused_from`.
+    pub const fn row(self) -> Row<ProtocolStatus> {
+        use ProtocolStatus::{
+            Blocked, Cancelled, Completed, Failed, Paused, Pending, Planned, Planning, Running,
+        };
+        const OPEN: &[ProtocolStatus] = &[Pending, Planning, Planned, Running, Paused, Blocked];
+        let (from, to): (&'static [ProtocolStatus], &'static [ProtocolStatus]) = match self {
+            Self::Start => (&[Pending, Planned, Blocked], &[Planning]),
+            Self::PlanOk => (&[Planning], &[Planned]),
+            Self::PlanBlocked | Self::JobLost => (&[Planning], &[Blocked]),
+            Self::ImportOk => (&[Pending, Planning], &[Planned]),
+            Self::ImportFailed => (&[Pending, Planning], &[Blocked]),
+            Self::SetupStart => (&[Pending, Blocked], &[Running]),
+            Self::SetupOk => (&[Running], &[Completed]),
+            Self::SetupFailed => (&[Running], &[Failed]),
+            Self::SetupBlocked | Self::StepFailed | Self::StepBlocked | Self::CiRed | Self::PrClosed => {
+                (&[Running], &[Blocked])
+            }
+            Self::StepQueued => (&[Pending, Planned, Running, Blocked], &[Running]),
+            Self::StepDone => (&[Planned, Running, Blocked], &[Running, Blocked, Completed]),
+            Self::PushFailed => (&[Running, Blocked], &[Blocked]),
+            Self::PushOk | Self::PrOpened => (&[Running, Blocked], &[Running, Blocked, Completed]),
+            Self::CiGreen => (&[Blocked], &[Running, Blocked, Completed]),
+            Self::PrMerged => (OPEN, &[Completed]),
+            Self::Answered => (&[Blocked], &[Planning, Running]),
+            Self::Approve => (OPEN, OPEN),
+            Self::Pause => (&[Pending, Planning, Planned, Running, Blocked], &[Paused]),
+            Self::Resume => (&[Paused], &[Pending, Planning, Planned, Running, Blocked, Completed]),
+            Self::Cancel => (OPEN, &[Cancelled]),
+        };
+        Row { from, to }
     }
 }
 

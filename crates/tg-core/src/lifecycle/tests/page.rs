@@ -1,0 +1,1 @@
+//! Writes `docs/lifecycle.md` and fails when it is stale.

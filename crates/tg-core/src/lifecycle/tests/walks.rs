@@ -1,0 +1,1 @@
+//! Random walks: what holds after any order of signals.
