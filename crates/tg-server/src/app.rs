@@ -32,6 +32,19 @@ pub enum Clock {
     Fixed(Arc<AtomicI64>),
 }
 
+impl App {
+    /// An application on this database, by the machine's clock.
+    pub fn new(config: Config, db: Db, sandbox: Sandbox) -> Self {
+        Self {
+            config: Arc::new(config),
+            db,
+            clock: Clock::System,
+            wake: Wake::default(),
+            sandbox: Arc::new(sandbox),
+        }
+    }
+}
+
 impl Clock {
     /// Now, in milliseconds since the epoch, UTC.
     pub fn now(&self) -> i64 {

@@ -1,10 +1,26 @@
 //! All settings, read once: flag, environment, `<home>/config.toml`, default, in that order.
 //! The only reader of the environment. A bad value stops the start with its name.
+//!
+//! Reading is a pure function over `Inputs`, so a test needs no process environment. Settings of
+//! features that do not exist yet are not read.
 
-use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
+mod lookup;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    io,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use tg_core::{layout::Home, project::ModelDefaults};
 
+use self::lookup::Lookup;
+pub use self::settings::{SETTINGS, Setting, documentation};
 use crate::secret::Secret;
 
 /// Settings in force.
@@ -76,4 +92,255 @@ pub struct Config {
     pub warnings: Vec<String>,
     /// Fail point that ends the process (crash tests).
     pub failpoint: Option<String>,
+    /// Every setting with its value (redacted) and where it came from, for `config show`.
+    pub shown: Vec<Shown>,
+}
+
+/// One setting as shown to a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// Variable.
+    pub variable: &'static str,
+    /// Key in `config.toml`; empty when it cannot be set there.
+    pub key: String,
+    /// Value in force, redacted; empty = not set.
+    pub value: String,
+    /// `flag`, `environment`, `file` or `default`.
+    pub source: &'static str,
+}
+
+/// Everything settings are read from.
+#[derive(Debug, Clone, Default)]
+pub struct Inputs {
+    /// Values given by flags, by variable name.
+    pub flags: BTreeMap<&'static str, String>,
+    /// Environment of the process.
+    pub environment: BTreeMap<String, String>,
+    /// Path and content of the configuration file, if there is one.
+    pub file: Option<(PathBuf, String)>,
+    /// Our own binary.
+    pub own_binary: PathBuf,
+    /// Directory that relative paths of flags and environment start from.
+    pub directory: PathBuf,
+}
+
+/// Why the settings cannot be used; always names the variable or key.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A value does not parse.
+    #[error("{variable} ({from}): {problem}")]
+    BadValue {
+        /// Variable.
+        variable: String,
+        /// Where the value came from.
+        from: String,
+        /// What is wrong and what is wanted.
+        problem: String,
+    },
+    /// A key of the file is not known.
+    #[error("{file}: unknown key `{key}`")]
+    UnknownKey {
+        /// File.
+        file: String,
+        /// Key.
+        key: String,
+    },
+    /// The file is not TOML.
+    #[error("{file}: {problem}")]
+    BadFile {
+        /// File.
+        file: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The file cannot be read.
+    #[error("{file} cannot be read: {error}")]
+    Unreadable {
+        /// File.
+        file: String,
+        /// System error.
+        error: io::Error,
+    },
+}
+
+/// Name and mail of our commits when none are set.
+const IDENTITY: (&str, &str) = ("TasksGodzilla", "tasksgodzilla@localhost");
+
+/// Engines that may be handed variables, and the keys that are always considered.
+const ENGINE_KEYS: &[(&str, &[&str])] = &[("codex", &["CODEX_API_KEY", "OPENAI_API_KEY"])];
+
+const MIB: i64 = 1024 * 1024;
+const DAY: u64 = 24 * 60 * 60;
+
+impl Inputs {
+    /// Reads the environment of the process and the configuration file: `file` if given (it must
+    /// exist), else `<home>/config.toml` if it exists.
+    pub fn from_process(
+        flags: BTreeMap<&'static str, String>,
+        file: Option<&Path>,
+    ) -> Result<Self, ConfigError> {
+        let mut inputs = Self {
+            flags,
+            environment: process_environment(),
+            file: None,
+            own_binary: std::env::current_exe().map_err(|error| unreadable("our own binary", error))?,
+            directory: std::env::current_dir().map_err(|error| unreadable("the current directory", error))?,
+        };
+        let path = match file {
+            Some(path) => inputs.directory.join(path),
+            None => Lookup::new(&inputs)?.home()?.join("config.toml"),
+        };
+        inputs.file = match std::fs::read_to_string(&path) {
+            Ok(text) => Some((path, text)),
+            Err(error) if file.is_none() && error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(unreadable(&path.display().to_string(), error)),
+        };
+        Ok(inputs)
+    }
+}
+
+fn unreadable(file: &str, error: io::Error) -> ConfigError {
+    ConfigError::Unreadable { file: file.to_owned(), error }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+fn process_environment() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
+        .collect()
+}
+
+impl Config {
+    /// Reads the settings of this process.
+    pub fn load(flags: BTreeMap<&'static str, String>, file: Option<&Path>) -> Result<Self, ConfigError> {
+        Self::resolve(&Inputs::from_process(flags, file)?)
+    }
+
+    /// Settings that follow from the inputs; touches nothing else.
+    pub fn resolve(inputs: &Inputs) -> Result<Self, ConfigError> {
+        let mut from = Lookup::new(inputs)?;
+        let home = from.home()?;
+        let home = Home {
+            projects: from.path("TASKSGODZILLA_PROJECTS_ROOT")?.unwrap_or_else(|| home.join("projects")),
+            runs: from.path("TASKSGODZILLA_RUNS_DIR")?.unwrap_or_else(|| home.join("runs")),
+            root: home,
+        };
+        let database_url = from.database_url(&home)?;
+        Ok(Self {
+            database_url,
+            database_pool: from.integer("TASKSGODZILLA_DB_POOL_SIZE", 1..=200)?,
+            api_host: from.address("TASKSGODZILLA_API_HOST")?,
+            api_port: from.integer("TASKSGODZILLA_API_PORT", 0..=65535)?,
+            worker_concurrency: from.integer("TASKSGODZILLA_WORKER_CONCURRENCY", 1..=256)?,
+            project_concurrency: from.integer("TASKSGODZILLA_PROJECT_CONCURRENCY", 1..=256)?,
+            lease: from.seconds("TASKSGODZILLA_LEASE_SECONDS", 0.5, 3600.0)?,
+            scheduler_interval: from.seconds("TASKSGODZILLA_SCHEDULER_INTERVAL_SECONDS", 0.1, 3600.0)?,
+            step_stuck: from.step_stuck()?,
+            models: from.models()?,
+            skip_simple_decompose: from.boolean("PROTOCOL_SKIP_SIMPLE_DECOMPOSE")?,
+            auto_qa_after_exec: from.boolean("TASKSGODZILLA_AUTO_QA_AFTER_EXEC")?,
+            auto_qa_on_ci: from.boolean("TASKSGODZILLA_AUTO_QA_ON_CI")?,
+            max_loop_iterations: from.integer("TASKSGODZILLA_MAX_LOOP_ITERATIONS", 1..=10_000)?,
+            engine_timeout: from.seconds("TASKSGODZILLA_CODEX_TIMEOUT_SECONDS", 0.1, 86_400.0)?,
+            engine_idle: from.seconds("TASKSGODZILLA_ENGINE_IDLE_SECONDS", 0.1, 86_400.0)?,
+            engine_grace: from.seconds("TASKSGODZILLA_ENGINE_GRACE_SECONDS", 0.1, 600.0)?,
+            sandbox_off: from.choice("TASKSGODZILLA_SANDBOX", &["auto", "off"])? == "off",
+            engine_binaries: from
+                .path("TASKSGODZILLA_CODEX_BIN")?
+                .map(|path| ("codex".to_owned(), path))
+                .into_iter()
+                .collect(),
+            codex_arguments: from.json_list("TASKSGODZILLA_CODEX_ARGS")?,
+            engine_environment: from.engine_environment()?,
+            dummy_script: from.path("TASKSGODZILLA_DUMMY_SCRIPT")?,
+            git_identity: from.git_identity()?,
+            git_timeout: from.seconds("TASKSGODZILLA_GIT_TIMEOUT_SECONDS", 1.0, 86_400.0)?,
+            run_log_max_bytes: from.integer("TASKSGODZILLA_RUN_LOG_MAX_BYTES", 65_536..=1024 * 1024 * MIB)?,
+            run_log_retention: from.days("TASKSGODZILLA_RUN_LOG_RETENTION_DAYS", 1..=36_500)?,
+            log_level: from.log_filter("TASKSGODZILLA_LOG_LEVEL")?,
+            log_json: from.boolean("TASKSGODZILLA_LOG_JSON")?,
+            own_binary: inputs.own_binary.clone(),
+            search_path: from.search_path(),
+            failpoint: from.failpoint(),
+            warnings: from.warnings(),
+            shown: from.shown(),
+            home,
+        })
+    }
+
+    /// Values that must never reach a log: keys handed to engines and passwords in URLs.
+    pub fn secrets(&self) -> Vec<Secret<String>> {
+        let mut secrets: Vec<_> =
+            self.engine_environment.values().flatten().map(|(_, value)| value.clone()).collect();
+        if let Some(password) = lookup::password_in(self.database_url.expose()) {
+            secrets.push(Secret::new(password.to_owned()));
+        }
+        secrets
+    }
+}
+
+impl Lookup<'_> {
+    fn step_stuck(&mut self) -> Result<Option<Duration>, ConfigError> {
+        let seconds: i64 = self.integer("TASKSGODZILLA_STEP_STUCK_SECONDS", -1..=31_536_000)?;
+        Ok(u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs))
+    }
+
+    fn models(&mut self) -> Result<ModelDefaults, ConfigError> {
+        Ok(ModelDefaults {
+            planning: self.models_of("PROTOCOL_PLANNING_MODEL")?,
+            decompose: self.models_of("PROTOCOL_DECOMPOSE_MODEL")?,
+            exec: self.models_of("PROTOCOL_EXEC_MODEL")?,
+            qa: self.models_of("PROTOCOL_QA_MODEL")?,
+        })
+    }
+
+    fn days(
+        &mut self,
+        variable: &'static str,
+        range: std::ops::RangeInclusive<i64>,
+    ) -> Result<Duration, ConfigError> {
+        let days: u64 = self.integer(variable, range)?;
+        Ok(Duration::from_secs(days * DAY))
+    }
+
+    fn git_identity(&mut self) -> Result<(String, String), ConfigError> {
+        let name = self.text("TASKSGODZILLA_GIT_USER")?;
+        let mail = self.text("TASKSGODZILLA_GIT_EMAIL")?;
+        match (name, mail) {
+            (Some(name), Some(mail)) => Ok((name, mail)),
+            (None, None) => Ok((IDENTITY.0.to_owned(), IDENTITY.1.to_owned())),
+            (Some(_), None) => {
+                Err(self.bad("TASKSGODZILLA_GIT_EMAIL", "must be set together with TASKSGODZILLA_GIT_USER"))
+            }
+            (None, Some(_)) => {
+                Err(self.bad("TASKSGODZILLA_GIT_USER", "must be set together with TASKSGODZILLA_GIT_EMAIL"))
+            }
+        }
+    }
+
+    fn database_url(&mut self, home: &Home) -> Result<Secret<String>, ConfigError> {
+        let url = self.text("TASKSGODZILLA_DB_URL")?;
+        let path = self.path("TASKSGODZILLA_DB_PATH")?.unwrap_or_else(|| home.database());
+        let Some(url) = url else {
+            return Ok(Secret::new(format!("sqlite:{}", path.display())));
+        };
+        if ["postgres://", "postgresql://", "sqlite:"].iter().any(|scheme| url.starts_with(scheme)) {
+            Ok(Secret::new(url))
+        } else {
+            Err(self.bad("TASKSGODZILLA_DB_URL", "must begin with postgres://, postgresql:// or sqlite:"))
+        }
+    }
+
+    fn engine_environment(&mut self) -> Result<BTreeMap<String, Vec<(String, Secret<String>)>>, ConfigError> {
+        let named = self.names("TASKSGODZILLA_ENGINE_ENV")?;
+        let of = |keys: &[&str]| {
+            let mut names: Vec<&str> = keys.to_vec();
+            names.extend(named.iter().map(String::as_str).filter(|name| !keys.contains(name)));
+            names
+                .into_iter()
+                .filter_map(|name| Some((name.to_owned(), Secret::new(self.variable(name)?.to_owned()))))
+                .collect()
+        };
+        Ok(ENGINE_KEYS.iter().map(|(engine, keys)| ((*engine).to_owned(), of(keys))).collect())
+    }
 }
