@@ -78,3 +78,24 @@ pub fn step_output(stem: &str) -> PathBuf {
 pub fn step_report(stem: &str) -> PathBuf {
     Path::new("reports").join(format!("{stem}.md"))
 }
+
+/// Plan of a protocol, below its folder.
+pub const PLAN_FILE: &str = "plan.md";
+/// State of a protocol, below its folder.
+pub const CONTEXT_FILE: &str = "context.md";
+/// Diary of a protocol, below its folder.
+pub const LOG_FILE: &str = "log.md";
+/// Newest QA report, below the protocol folder.
+pub const QUALITY_REPORT: &str = "quality-report.md";
+/// Scratch below the protocol folder; never committed.
+pub const SCRATCH_DIR: &str = ".tmp";
+
+/// Path of one role's prompt in a repository.
+pub fn prompt_file(role: &str) -> PathBuf {
+    Path::new("prompts").join(format!("{role}.prompt.md"))
+}
+
+/// Step name without `.md`: what outputs and reports are named by.
+pub fn step_stem(step_name: &str) -> &str {
+    step_name.strip_suffix(".md").unwrap_or(step_name)
+}
