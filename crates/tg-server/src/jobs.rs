@@ -1,11 +1,15 @@
 //! Exhaustive dispatch of jobs. A job does the work and answers with a signal; it writes no status.
 
+pub mod call;
 pub mod check_quality;
+pub mod engine_choice;
 pub mod execute_step;
 pub mod gate;
 pub mod maintenance;
 pub mod open_pull_request;
+pub mod place;
 pub mod plan_protocol;
+pub mod subject;
 
 use serde_json::{Map, Value};
 use tg_core::{
@@ -16,7 +20,7 @@ use tg_core::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{app::App, queue::Lease};
+use crate::{app::App, db::DbError, git::GitError, queue::Lease, store::StoreError};
 
 /// What a job answers: a signal for a run, or nothing.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,6 +64,88 @@ pub enum Next {
     Cancel,
     /// The lease is gone: write nothing.
     Lost,
+}
+
+impl JobError {
+    /// Another attempt may help.
+    pub fn retry(category: ErrorCategory, error_type: &str, message: impl Into<String>) -> Self {
+        Self::new(Next::Retry { after_seconds: None }, category, error_type, message)
+    }
+
+    /// No further attempt helps.
+    pub fn fail(category: ErrorCategory, error_type: &str, message: impl Into<String>) -> Self {
+        Self::new(Next::Fail, category, error_type, message)
+    }
+
+    /// The lease is gone.
+    pub fn lost() -> Self {
+        Self::new(Next::Lost, ErrorCategory::Runtime, "lease_lost", "the lease is gone")
+    }
+
+    /// Somebody asked to stop.
+    pub fn cancelled() -> Self {
+        Self::new(Next::Cancel, ErrorCategory::Runtime, "cancelled", "stopped on request")
+    }
+
+    /// Names the reason the run or step gets if this is final.
+    #[must_use]
+    pub fn because(mut self, reason: ReasonCode) -> Self {
+        self.reason = Some(reason);
+        self
+    }
+
+    /// Adds a fact for the failure event.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.detail.insert(key.to_owned(), value.into());
+        self
+    }
+
+    fn new(next: Next, category: ErrorCategory, error_type: &str, message: impl Into<String>) -> Self {
+        Self {
+            next,
+            category,
+            error_type: error_type.to_owned(),
+            message: message.into(),
+            reason: None,
+            detail: Map::new(),
+        }
+    }
+}
+
+impl From<StoreError> for JobError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::FencedOut(_) => Self::lost(),
+            StoreError::Corrupt { .. } => {
+                Self::fail(ErrorCategory::Runtime, "corrupt_row", error.to_string())
+            }
+            StoreError::NotFound { .. } | StoreError::Conflict(_) | StoreError::Db(_) => {
+                Self::retry(ErrorCategory::Runtime, "store", error.to_string())
+            }
+        }
+    }
+}
+
+impl From<DbError> for JobError {
+    fn from(error: DbError) -> Self {
+        StoreError::from(error).into()
+    }
+}
+
+impl From<GitError> for JobError {
+    fn from(error: GitError) -> Self {
+        let message = error.to_string();
+        match error {
+            GitError::Unusable(_) => Self::fail(ErrorCategory::Config, "git_unusable", message),
+            GitError::Missing(_) => {
+                Self::fail(ErrorCategory::Git, "repo_missing", message).because(ReasonCode::RepoMissing)
+            }
+            GitError::Remote(_) => Self::retry(ErrorCategory::Git, "git_remote", message),
+            GitError::Failed { .. } | GitError::Process(_) => Self::retry(ErrorCategory::Git, "git", message),
+            GitError::Io(_) => Self::retry(ErrorCategory::Runtime, "io", message),
+        }
+    }
 }
 
 /// Runs the job of a lease.

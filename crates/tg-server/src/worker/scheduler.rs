@@ -1,1 +1,206 @@
-//! Repairs missed hand-overs: expired leases, stuck steps, steps that wait without a job.
+//! Repairs what was missed: expired leases, hand-overs, stuck steps, lost plans, orphan processes.
+//! Every process with workers runs it; it queues only what `advance` would have queued.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use tg_core::{
+    ids::RunId,
+    job::{ErrorCategory, Job, JobStatus, Priority},
+    lifecycle::{Enqueue, Failure, Flow, Signal, Source},
+    protocol::CallStatus,
+    scope::Scope,
+    status::{ProtocolStatus, ReasonCode},
+    step::StepStatus,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::answer::run_of;
+use crate::{
+    app::App,
+    db::Tx,
+    engine::supervise,
+    flow::{self, Cause, FlowError},
+    queue::{self, Rescued},
+    store::{self, StoreError, protocol::FlowSettings},
+};
+
+/// Jobs and runs looked at in one beat.
+const SLICE: i64 = 200;
+
+/// Between two rounds of house-keeping.
+const MAINTENANCE: Duration = Duration::from_secs(3600);
+
+/// Beats until `stop`. The first beat comes at once: it takes back what a crash left.
+pub async fn run(app: App, stop: CancellationToken) {
+    let mut kept_house: Option<Instant> = None;
+    let mut is_first = true;
+    while !stop.is_cancelled() {
+        if let Err(error) = beat(&app, is_first).await {
+            tracing::error!(%error, "a beat of the scheduler failed; trying again");
+        } else {
+            is_first = false;
+        }
+        if kept_house.is_none_or(|last| last.elapsed() >= MAINTENANCE) {
+            match queue_maintenance(&app).await {
+                Ok(()) => kept_house = Some(Instant::now()),
+                Err(error) => tracing::error!(%error, "cannot queue house-keeping; trying again"),
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(app.config.scheduler_interval) => {}
+        }
+    }
+}
+
+/// One beat. `reap` also looks for processes of calls that nobody holds any more.
+pub async fn beat(app: &App, reap: bool) -> Result<(), StoreError> {
+    let rescued = rescue(app).await?;
+    if reap || rescued > 0 {
+        reap_orphans(app).await?;
+    }
+    let mut tx = app.db.read().await?;
+    let runs = store::protocol::open_runs(&mut tx, SLICE).await?;
+    drop(tx);
+    for run in runs {
+        if let Err(error) = look_at(app, run).await {
+            tracing::error!(protocol_run_id = %run, %error, "cannot look after a run");
+        }
+    }
+    Ok(())
+}
+
+/// Takes back jobs whose holder died. Those out of attempts move their run in the same transaction.
+pub async fn rescue(app: &App) -> Result<usize, StoreError> {
+    let mut tx = app.db.begin().await?;
+    let rescued = queue::rescue(&mut tx, SLICE).await?;
+    for found in &rescued {
+        store::call::abandon(&mut tx, &found.job_id, "the worker died during this call", app.clock.now())
+            .await?;
+        if found.status == JobStatus::Failed {
+            give_up(app, &mut tx, found).await?;
+        }
+        tracing::warn!(job_id = %found.job_id, status = %found.status, "took back a job whose worker died");
+    }
+    tx.commit().await?;
+    if !rescued.is_empty() {
+        app.wake.notify();
+    }
+    Ok(rescued.len())
+}
+
+async fn give_up(app: &App, tx: &mut Tx, found: &Rescued) -> Result<(), StoreError> {
+    let Some(run) = run_of(tx, &found.job).await? else { return Ok(()) };
+    let failure = Failure {
+        reason: Some(ReasonCode::JobLost),
+        category: ErrorCategory::Runtime,
+        error_type: "job_lost".to_owned(),
+        message: format!(
+            "the worker died {} times during this job; see its log, then try again",
+            found.attempts
+        ),
+        attempts: found.attempts,
+        job_id: Some(found.job_id.clone()),
+        detail: serde_json::Map::new(),
+    };
+    signal(app, tx, run, Signal::GaveUp { job: found.job.clone(), failure }).await
+}
+
+async fn signal(app: &App, tx: &mut Tx, run: RunId, signal: Signal) -> Result<(), StoreError> {
+    match flow::advance(app, tx, run, signal, &Cause::default()).await {
+        Ok(_) => Ok(()),
+        Err(FlowError::Refused(refused)) => {
+            tracing::debug!(protocol_run_id = %run, %refused, "nothing to repair");
+            Ok(())
+        }
+        Err(FlowError::Store(error)) => Err(error),
+    }
+}
+
+/// Watchdog and missed hand-over of one run.
+async fn look_at(app: &App, run: RunId) -> Result<(), StoreError> {
+    let settings = FlowSettings {
+        auto_qa_after_exec: app.config.auto_qa_after_exec,
+        auto_qa_on_ci: app.config.auto_qa_on_ci,
+        max_loop_iterations: app.config.max_loop_iterations,
+    };
+    let mut tx = app.db.read().await?;
+    let flow = store::protocol::flow(&mut tx, run, settings, None).await?;
+    let overdue = overdue(app, &mut tx, &flow).await?;
+    drop(tx);
+    let mut tx = app.db.begin().await?;
+    for lost in overdue {
+        signal(app, &mut tx, run, lost).await?;
+    }
+    signal(app, &mut tx, run, Signal::WalkOn { source: Source::Scheduler }).await?;
+    tx.commit().await?;
+    app.wake.notify();
+    Ok(())
+}
+
+async fn overdue(app: &App, tx: &mut Tx, flow: &Flow) -> Result<Vec<Signal>, StoreError> {
+    let Some(threshold) = app.config.step_stuck else { return Ok(Vec::new()) };
+    let threshold_seconds = i64::try_from(threshold.as_secs()).unwrap_or(i64::MAX);
+    let now = app.clock.now();
+    let age = |since: i64| (now - since) / 1000;
+    let mut found = Vec::new();
+    for step in &flow.steps {
+        if step.status == StepStatus::Running && step.live.is_none() {
+            let row = store::step::load(tx, &Scope::All, step.id).await?;
+            let age_seconds = age(row.updated_at);
+            if age_seconds >= threshold_seconds {
+                found.push(Signal::Stuck { step: step.id, age_seconds, threshold_seconds });
+            }
+        }
+    }
+    if flow.run.status == ProtocolStatus::Planning && !flow.run.live_plan {
+        let row = store::protocol::load(tx, &Scope::All, flow.run.id).await?;
+        let age_seconds = age(row.updated_at);
+        if age_seconds >= threshold_seconds {
+            found.push(Signal::PlanLost { age_seconds });
+        }
+    }
+    Ok(found)
+}
+
+async fn queue_maintenance(app: &App) -> Result<(), StoreError> {
+    let mut tx = app.db.begin().await?;
+    let what = Enqueue { job: Job::Maintenance, priority: Priority::Automatic };
+    queue::enqueue(&mut tx, &what, None, Duration::ZERO, None).await?;
+    tx.commit().await?;
+    app.wake.notify();
+    Ok(())
+}
+
+/// Ends processes of calls that no live lease covers.
+async fn reap_orphans(app: &App) -> Result<(), StoreError> {
+    let live = live_calls(app).await?;
+    let home = app.config.home.root.clone();
+    let reaped =
+        tokio::task::spawn_blocking(move || supervise::reap_orphans(&home, &|call| live.contains(call)))
+            .await;
+    match reaped {
+        Ok(Ok(0)) => {}
+        Ok(Ok(ended)) => tracing::warn!(ended, "ended processes that a dead worker left"),
+        Ok(Err(error)) => tracing::error!(%error, "cannot look for orphan processes"),
+        Err(error) => tracing::error!(%error, "looking for orphan processes broke off"),
+    }
+    Ok(())
+}
+
+/// Calls whose job is held by somebody.
+async fn live_calls(app: &App) -> Result<BTreeSet<String>, StoreError> {
+    let mut tx = app.db.read().await?;
+    let started = queue::list(&mut tx, Some(JobStatus::Started), 500).await?;
+    let held: BTreeSet<String> = started.into_iter().map(|job| job.id.0).collect();
+    let calls = store::call::list(&mut tx, &Scope::All, &store::call::Filter::default(), 500).await?;
+    Ok(calls
+        .into_iter()
+        .filter(|call| call.status == CallStatus::Running)
+        .filter(|call| call.job_id.as_ref().is_some_and(|job| held.contains(job)))
+        .map(|call| call.id.0)
+        .collect())
+}

@@ -1,11 +1,7 @@
 //! Each row of the tables and each acceptance case as a small story.
 
 use super::{super::*, simulator::*};
-use crate::{
-    event::EventKind,
-    status::ProtocolStatus,
-    step::StepStatus,
-};
+use crate::{event::EventKind, status::ProtocolStatus, step::StepStatus};
 
 #[test]
 fn a_task_walks_from_start_to_completed_by_itself() {

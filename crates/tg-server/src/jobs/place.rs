@@ -1,0 +1,205 @@
+//! Where a run's work happens: its control repository, its worktree and its protocol folder.
+//! Knows nothing of engines; makes no commit.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tg_core::{ids::CallId, layout, protocol::ProtocolRun};
+
+use super::{JobError, subject::Subject};
+use crate::{
+    app::App,
+    git::{GitError, Pushed, Repository, worktree::Worktree},
+    paths::Root,
+    queue::Lease,
+    store,
+};
+
+/// A run's repository, worktree and protocol folder.
+#[derive(Debug)]
+pub struct Place {
+    /// Runs git for the project.
+    pub repository: Repository,
+    /// Worktree of the run.
+    pub tree: Worktree,
+    /// Protocol folder below the worktree.
+    pub folder: PathBuf,
+    /// What a dead attempt left uncommitted, as a patch; the tree is clean again.
+    pub leftover: Option<Vec<u8>>,
+}
+
+/// Everything needed to run git for a subject.
+pub fn repository(app: &App, subject: &Subject, worktree: &Path) -> Repository {
+    let control = app.config.home.control_repo(subject.project.id);
+    Repository {
+        program: PathBuf::from("git"),
+        wrap: app.sandbox.git_wrap(&control, worktree),
+        control,
+        git_url: subject.project.git_url.clone(),
+        local_path: subject.project.local_path.as_ref().map(PathBuf::from),
+        identity: app.config.git_identity.clone(),
+        timeout: app.config.git_timeout,
+        project: subject.project.id,
+    }
+}
+
+/// Makes or reuses the worktree of a run. Fetches only while the run has no base commit; a run keeps
+/// the base it began with.
+///
+/// # Errors
+/// `GitError::Missing` inside when repository, base branch or path are not there.
+pub async fn prepare(app: &App, lease: &Lease, subject: &Subject) -> Result<Place, PlaceError> {
+    let run = &subject.run;
+    let path = worktree_path(app, run);
+    let repository = repository(app, subject, &path);
+    let base_sha = match &run.base_sha {
+        Some(sha) => sha.clone(),
+        None => repository.fetch_base(&run.base_branch).await?,
+    };
+    let (tree, leftover) =
+        repository.ensure_worktree(path, run.id, &run.protocol_name, &base_sha, lease.fence).await?;
+    let folder = layout::protocol_root(&run.protocol_name);
+    if run.base_sha.as_deref() != Some(base_sha.as_str()) || run.worktree_path.is_none() {
+        let mut tx = app.db.begin().await.map_err(JobError::from)?;
+        let (tree_text, folder_text) = (tree.path.to_string_lossy(), folder.to_string_lossy());
+        let now = app.clock.now();
+        store::protocol::set_worktree(&mut tx, lease, run.id, &tree_text, &folder_text, &base_sha, now)
+            .await
+            .map_err(JobError::from)?;
+        tx.commit().await.map_err(JobError::from)?;
+    }
+    Ok(Place { repository, tree, folder, leftover })
+}
+
+/// Worktree of a run, made or not.
+pub fn worktree_path(app: &App, run: &ProtocolRun) -> PathBuf {
+    match &run.worktree_path {
+        Some(path) => PathBuf::from(path),
+        None => app.config.home.worktree(run.project_id, &run.protocol_name),
+    }
+}
+
+/// Why there is no place to work.
+#[derive(Debug)]
+pub enum PlaceError {
+    /// Repository, branch or path are not there: a person must act.
+    Missing(String),
+    /// Anything else.
+    Job(JobError),
+}
+
+impl From<GitError> for PlaceError {
+    fn from(error: GitError) -> Self {
+        match error {
+            GitError::Missing(sentence) => Self::Missing(sentence),
+            GitError::Unusable(_)
+            | GitError::Remote(_)
+            | GitError::Failed { .. }
+            | GitError::Process(_)
+            | GitError::Io(_) => Self::Job(error.into()),
+        }
+    }
+}
+
+impl From<JobError> for PlaceError {
+    fn from(error: JobError) -> Self {
+        Self::Job(error)
+    }
+}
+
+impl Place {
+    /// Opens the worktree; everything below is reached through the handle.
+    pub fn root(&self) -> Result<Root, JobError> {
+        Root::open(&self.tree.path).map_err(|error| unreadable(&self.tree.path, &error))
+    }
+
+    /// Reads a file below the worktree as text, at most `cap` bytes; `None` when it is not there.
+    pub fn read_text(&self, relative: &Path, cap: u64) -> Result<Option<String>, JobError> {
+        let root = self.root()?;
+        if !root.is_file(relative).map_err(|error| unreadable(relative, &error))? {
+            return Ok(None);
+        }
+        let bytes = root.read(relative, cap).map_err(|error| unreadable(relative, &error))?;
+        Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// Pushes the branch and records what the remote has. A failed push is told, not raised: the commit
+    /// stands and a later push carries it.
+    pub async fn push(
+        &self,
+        app: &App,
+        lease: &Lease,
+        run: &ProtocolRun,
+        head: &str,
+    ) -> Result<Push, JobError> {
+        let push = match self.repository.push(&self.tree).await {
+            Ok(Pushed::Done(sha)) => Push::Done(sha),
+            Ok(Pushed::NoRemote) => Push::NoRemote,
+            Err(error) => Push::Failed(error.to_string()),
+        };
+        let pushed = match &push {
+            Push::Done(sha) => Some(sha.as_str()),
+            Push::NoRemote | Push::Failed(_) => None,
+        };
+        let mut tx = app.db.begin().await?;
+        store::protocol::set_heads(&mut tx, lease, run.id, head, pushed, app.clock.now()).await?;
+        tx.commit().await?;
+        Ok(push)
+    }
+}
+
+/// What became of a push.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Push {
+    /// The remote has this commit.
+    Done(String),
+    /// There is no remote.
+    NoRemote,
+    /// It failed, with git's sentence.
+    Failed(String),
+}
+
+/// Error for a file of a worktree that cannot be used.
+pub fn unreadable(path: &Path, error: &std::io::Error) -> JobError {
+    JobError::retry(
+        tg_core::job::ErrorCategory::Runtime,
+        "io",
+        format!("cannot use {}: {error}; check disk space and permissions", path.display()),
+    )
+}
+
+/// Error for a file of a worktree that cannot be written.
+pub fn unwritable(path: &Path, error: &std::io::Error) -> JobError {
+    JobError::retry(
+        tg_core::job::ErrorCategory::Runtime,
+        "io",
+        format!("cannot write {}: {error}; check disk space and permissions", path.display()),
+    )
+}
+
+/// Keeps what a dead attempt left as a file of the call that follows it.
+pub fn keep_leftover(
+    app: &App,
+    call: &CallId,
+    patch: &[u8],
+) -> std::io::Result<store::artifact::NewArtifact> {
+    let folder = app.config.home.call_dir(call);
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(folder.join("leftover.patch"), patch)?;
+    Ok(store::artifact::NewArtifact {
+        name: "leftover.patch".to_owned(),
+        kind: "patch".to_owned(),
+        path: "leftover.patch".to_owned(),
+        sha256: super::call::sha256_hex(patch),
+        bytes: i64::try_from(patch.len()).unwrap_or(i64::MAX),
+    })
+}
+
+/// Facts of a push for `open_pr_skipped`, `open_pr` or `open_pr_failed`.
+pub fn push_fact(push: &Push) -> Value {
+    match push {
+        Push::Done(sha) => Value::from(sha.clone()),
+        Push::NoRemote => Value::Null,
+        Push::Failed(why) => Value::from(why.clone()),
+    }
+}
