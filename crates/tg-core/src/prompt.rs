@@ -199,7 +199,7 @@ pub fn render(role: Role, template: Option<&str>, inputs: &[(&str, &str)]) -> Re
         if position == 0 {
             text.push_str("\n\n## Inputs\n");
         }
-        text.push_str(&format!("\n- {}: {}\n", input.name, values[input.name]));
+        text.extend(["\n- ", input.name, ": ", &values[input.name], "\n"]);
     }
     let text = format!("{}\n", text.trim_end());
     Ok(Rendered {

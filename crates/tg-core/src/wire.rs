@@ -20,7 +20,6 @@ pub use time::{CivilTime, civil, timestamp};
 
 /// A project.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[expect(clippy::struct_excessive_bools, reason = "the fields are the wire's")]
 pub struct ProjectOut {
     /// Identity.
     pub id: i64,

@@ -34,11 +34,10 @@ pub fn is_simple(content: &str) -> bool {
 fn is_bullet(line: &str) -> bool {
     let digits = line.bytes().take_while(u8::is_ascii_digit).count();
     let after = &line[digits..];
-    match (digits, after.as_bytes()) {
-        (0, [b'-' | b'*' | b'+', b' ' | b'\t', ..]) => true,
-        (1.., [b'.' | b')', b' ' | b'\t', ..]) => true,
-        _ => false,
-    }
+    matches!(
+        (digits, after.as_bytes()),
+        (0, [b'-' | b'*' | b'+', b' ' | b'\t', ..]) | (1.., [b'.' | b')', b' ' | b'\t', ..])
+    )
 }
 
 /// A line of one to six `#`, a space and exactly the section text, in any case.
@@ -70,7 +69,9 @@ pub fn with_sections(content: &str, required: &[String]) -> Option<String> {
         if !out.is_empty() {
             out.push_str("\n\n");
         }
-        out.push_str(&format!("## {section}\n- TBD"));
+        out.push_str("## ");
+        out.push_str(&section);
+        out.push_str("\n- TBD");
     }
     out.push('\n');
     Some(out)
@@ -99,7 +100,9 @@ pub fn with_current_step(context: &str, step: &str) -> String {
         if !out.is_empty() && !out.ends_with('\n') {
             out.push('\n');
         }
-        out.push_str(&format!("- Current Step: {step}\n"));
+        out.push_str("- Current Step: ");
+        out.push_str(&step);
+        out.push('\n');
     }
     out
 }

@@ -23,7 +23,7 @@ const DESCRIPTION_CHARACTERS: usize = 120;
 /// A step file lies directly in the folder, ends in `.md` and begins with two digits.
 pub fn is_step_file(filename: &str) -> bool {
     let digits = filename.as_bytes().get(..2);
-    filename.ends_with(".md")
+    filename.strip_suffix(".md").is_some()
         && !filename.contains('/')
         && digits.is_some_and(|two| two.iter().all(u8::is_ascii_digit))
 }
@@ -74,7 +74,7 @@ fn step(order: i64, filename: &str, content: &str, options: &BuildOptions) -> St
             more: Map::new(),
             ..QaSpec::default()
         },
-        timeout_seconds: (kind == StepType::Work).then_some(WORK_TIMEOUT_SECONDS as i64),
+        timeout_seconds: (kind == StepType::Work).then_some(WORK_TIMEOUT_SECONDS.cast_signed()),
         ..StepSpec::default()
     }
 }

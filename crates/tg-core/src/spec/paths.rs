@@ -94,12 +94,12 @@ impl Places {
 
     fn candidates(&self, role: &str, path: &str) -> Result<Vec<PathBuf>, PathError> {
         let mut all: Vec<PathBuf> = Vec::new();
-        let mut refused = None;
+        let mut refused: Option<PathError> = None;
         for root in [&self.protocol_root, &self.workspace] {
             match self.inside(role, root, path) {
                 Ok(candidate) if all.contains(&candidate) => {}
                 Ok(candidate) => all.push(candidate),
-                Err(error) => refused = Some(error),
+                Err(error) => refused = refused.or(Some(error)),
             }
         }
         match refused {
