@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Installs what the tests need and this machine lacks: bubblewrap, the Postgres 15 server programs and
+# the pinned Codex command line. What is already there is left alone, so a second run needs no network.
+# The last line on standard output is the path of the Codex binary; everything else goes to stderr.
+set -euo pipefail
+
+codex_version=0.169.0
+cache=${TASKSGODZILLA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tasksgodzilla}
+codex_home=$cache/codex-$codex_version
+codex_binary=$codex_home/node_modules/@openai/codex-linux-x64/vendor/x86_64-unknown-linux-musl/bin/codex
+
+say() { echo "setup: $*" >&2; }
+fail() { say "$*"; exit 3; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+have_postgres() {
+    have initdb && have postgres && return 0
+    compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null
+}
+
+packages=()
+have git || packages+=(git)
+have bwrap || packages+=(bubblewrap)
+have_postgres || packages+=(postgresql-15)
+if [ ${#packages[@]} -gt 0 ]; then
+    have apt-get || fail "missing: ${packages[*]}; install them with this system's package manager"
+    sudo=()
+    if [ "$(id -u)" -ne 0 ]; then
+        have sudo || fail "missing: ${packages[*]}; run as root: apt-get install ${packages[*]}"
+        sudo=(sudo -n)
+    fi
+    say "installing ${packages[*]}"
+    "${sudo[@]}" apt-get update -qq >&2 || fail "apt-get update failed; is there a network?"
+    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+        "${packages[@]}" >&2 || fail "apt-get could not install ${packages[*]}"
+fi
+
+# A binary named by the caller wins over the pinned one.
+if [ -n "${TASKSGODZILLA_TEST_CODEX_BIN:-}" ]; then
+    [ -x "$TASKSGODZILLA_TEST_CODEX_BIN" ] || fail "TASKSGODZILLA_TEST_CODEX_BIN is not executable"
+    echo "$TASKSGODZILLA_TEST_CODEX_BIN"
+    exit 0
+fi
+
+if [ ! -x "$codex_binary" ]; then
+    have npm || fail "npm is missing; install Node 20 or name a Codex in TASKSGODZILLA_TEST_CODEX_BIN"
+    say "installing @openai/codex@$codex_version into $codex_home"
+    mkdir -p "$cache"
+    # Installed beside its place and moved in whole: an interrupted install is never taken for a good one.
+    part=$(mktemp -d "$cache/codex-install.XXXXXX")
+    trap 'rm -rf "$part"' EXIT
+    (cd "$part" && npm install --prefix . --no-audit --no-fund --ignore-scripts --loglevel=error \
+        "@openai/codex@$codex_version" >&2) || fail "npm could not install @openai/codex@$codex_version"
+    rm -rf "$codex_home"
+    mv -T "$part" "$codex_home"
+fi
+[ -x "$codex_binary" ] || fail "the Codex package holds no $codex_binary; is this x86-64 Linux?"
+"$codex_binary" --version >&2 || fail "Codex does not start; remove $codex_home and try again"
+echo "$codex_binary"

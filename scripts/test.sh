@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# The whole test suite, with everything it can use present: nothing is skipped here.
+# Prints the number of tests at the end.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+codex=$(scripts/setup.sh | tail -n 1)
+export TASKSGODZILLA_TEST_CODEX_BIN=$codex
+export TASKSGODZILLA_TEST_REQUIRE=postgres,bwrap,codex
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+# The binary under test carries the fail points of the crash tests; a shipped build does not.
+cargo test --workspace --locked --lib --bins --tests --examples \
+    --features tasksgodzilla/failpoints --no-fail-fast -- "$@" 2>&1 | tee "$log"
+cargo test --workspace --locked --features tasksgodzilla/failpoints --doc 2>&1 | tee -a "$log"
+
+awk '/^test result:/ { passed += $4; failed += $6; ignored += $8; suites += 1 }
+     END { printf "\ntests: %d passed, %d failed, %d ignored in %d suites\n", passed, failed, ignored, suites }' "$log"
