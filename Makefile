@@ -4,7 +4,7 @@
 CARGO ?= cargo
 BIN = $(CARGO) run --quiet --locked --package tasksgodzilla --
 
-.PHONY: demo test check bench fmt migrate orchestrator-setup bless build lint clippy deny setup
+.PHONY: demo test check fmt migrate orchestrator-setup bless build lint clippy deny setup
 
 demo: ; $(BIN) demo
 
@@ -19,8 +19,6 @@ clippy: ; $(CARGO) clippy --workspace --all-targets --features tasksgodzilla/fai
 deny: ; scripts/deny.sh
 
 build: ; $(CARGO) build --workspace --locked
-
-bench: ; scripts/bench.sh
 
 fmt: ; $(CARGO) fmt --all
 

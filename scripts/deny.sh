@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-deny_version=0.19.0
+deny_version=0.20.2
 cache=${TASKSGODZILLA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tasksgodzilla}
 export PATH=$PATH:$cache/tools/bin
 if ! command -v cargo-deny >/dev/null 2>&1; then

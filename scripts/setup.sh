@@ -22,6 +22,9 @@ packages=()
 have git || packages+=(git)
 have bwrap || packages+=(bubblewrap)
 have_postgres || packages+=(postgresql-15)
+if [ ! -x "$codex_binary" ] && [ -z "${TASKSGODZILLA_TEST_CODEX_BIN:-}" ]; then
+    have npm || packages+=(npm)
+fi
 if [ ${#packages[@]} -gt 0 ]; then
     have apt-get || fail "missing: ${packages[*]}; install them with this system's package manager"
     sudo=()
@@ -43,7 +46,6 @@ if [ -n "${TASKSGODZILLA_TEST_CODEX_BIN:-}" ]; then
 fi
 
 if [ ! -x "$codex_binary" ]; then
-    have npm || fail "npm is missing; install Node 20 or name a Codex in TASKSGODZILLA_TEST_CODEX_BIN"
     say "installing @openai/codex@$codex_version into $codex_home"
     mkdir -p "$cache"
     # Installed beside its place and moved in whole: an interrupted install is never taken for a good one.

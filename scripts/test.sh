@@ -12,9 +12,11 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
 # The binary under test carries the fail points of the crash tests; a shipped build does not.
+failed=0
 cargo test --workspace --locked --lib --bins --tests --examples \
-    --features tasksgodzilla/failpoints --no-fail-fast -- "$@" 2>&1 | tee "$log"
-cargo test --workspace --locked --features tasksgodzilla/failpoints --doc 2>&1 | tee -a "$log"
+    --features tasksgodzilla/failpoints --no-fail-fast -- "$@" 2>&1 | tee "$log" || failed=1
+cargo test --workspace --locked --features tasksgodzilla/failpoints --doc 2>&1 | tee -a "$log" || failed=1
 
 awk '/^test result:/ { passed += $4; failed += $6; ignored += $8; suites += 1 }
      END { printf "\ntests: %d passed, %d failed, %d ignored in %d suites\n", passed, failed, ignored, suites }' "$log"
+exit "$failed"

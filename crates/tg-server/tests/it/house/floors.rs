@@ -5,7 +5,8 @@ use super::{Source, none, sources};
 /// Floor of a module, from the ground; `None` for a module nobody has placed yet.
 fn floor(module: &str) -> Option<u8> {
     Some(match module {
-        "app" | "config" | "db" | "failpoint" | "log" | "paths" | "process" | "redact" | "secret" | "wake" => 1,
+        "app" | "config" | "db" | "failpoint" | "log" | "paths" | "process" | "redact" | "secret"
+        | "wake" => 1,
         "store" | "queue" | "engine" | "git" => 2,
         "flow" | "jobs" => 3,
         "api" | "worker" => 4,
@@ -23,7 +24,9 @@ fn may_import(from: &str, to: &str) -> Result<(), String> {
     if from == "api" && matches!(to, "engine" | "git") {
         return Err("a door never starts an engine or git".to_owned());
     }
-    if same_side || twins || high < low {
+    // `App` carries what the probe of the sandbox found at the start; it calls no adapter.
+    let carried = from == "app" && to == "engine";
+    if same_side || twins || carried || high < low {
         return Ok(());
     }
     Err(format!("`{from}` (floor {low}) must not import `{to}` (floor {high})"))
@@ -62,7 +65,8 @@ fn named_modules(line: &str, depth: usize, group: &mut usize) -> Vec<String> {
 
 /// Where the next path from the crate root begins and how long its lead is.
 fn next_path(text: &str, root: &str, above: &str) -> Option<(usize, usize)> {
-    let free = |at: usize| !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':' || c == '$');
+    let free =
+        |at: usize| !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':' || c == '$');
     let by_root = text.match_indices(root).find(|(at, _)| free(*at)).map(|(at, _)| (at, root.len()));
     let by_super = (!above.is_empty())
         .then(|| text.match_indices(above).find(|(at, _)| free(*at)).map(|(at, _)| (at, above.len())))
@@ -139,7 +143,16 @@ fn no_module_imports_a_floor_above_or_beside_it() {
 
 #[test]
 fn the_core_touches_nothing_outside() {
-    let outside = ["std::fs", "std::net", "std::process", "std::env", "SystemTime", "Instant::now", "tokio", "async fn"];
+    let outside = [
+        "std::fs",
+        "std::net",
+        "std::process",
+        "std::env",
+        "SystemTime",
+        "Instant::now",
+        "tokio",
+        "async fn",
+    ];
     let mut complaints = Vec::new();
     for source in sources("crates/tg-core/src").iter().filter(|source| !source.is_test()) {
         for (number, line) in source.code() {
@@ -159,7 +172,11 @@ fn the_reader_finds_every_form_of_import() {
     };
     assert_eq!(found("use crate::flow::advance;", "jobs/gate.rs"), 1, "plain");
     assert_eq!(found("use crate::{db::Tx, store, flow::{self, advance}};", "jobs.rs"), 1, "group in a line");
-    assert_eq!(found("use crate::{\n    db::Tx,\n    engine::{\n        Role, store,\n    },\n};", "store.rs"), 1, "group");
+    assert_eq!(
+        found("use crate::{\n    db::Tx,\n    engine::{\n        Role, store,\n    },\n};", "store.rs"),
+        1,
+        "group"
+    );
     assert_eq!(found("let x = super::super::worker::run();", "jobs/gate.rs"), 1, "by super");
     assert_eq!(found("let x = super::helper();", "jobs/gate.rs"), 0, "a sibling is no import");
     assert_eq!(found("// crate::worker", "jobs/gate.rs"), 0, "a comment is no import");
