@@ -13,6 +13,7 @@ pub mod job;
 pub mod layout;
 pub mod lifecycle;
 pub mod naming;
+pub mod plain;
 pub mod plan;
 pub mod project;
 pub mod prompt;

@@ -100,7 +100,7 @@ const fn is_line_end(character: char) -> bool {
 
 /// The line without heading and quote marks at its ends and without emphasis and backticks.
 fn without_marks(line: &str) -> String {
-    let kept: String = line.chars().filter(|mark| !matches!(mark, '*' | '_' | '`' | '~')).collect();
+    let kept: String = line.chars().filter(|mark| !matches!(mark, '*' | '_' | '`')).collect();
     let is_edge = |mark: char| mark.is_whitespace() || matches!(mark, '#' | '>' | '"' | '“' | '”');
     kept.trim_matches(is_edge).to_owned()
 }
@@ -146,6 +146,7 @@ mod tests {
             "Verdict: NOT PASS",
             "Verdicts: PASS",
             "I say Verdict: PASS",
+            "~~Verdict: PASS~~",
         ];
         for report in passes {
             assert!(read(report).is_pass(), "{report:?}: {:?}", read(report));

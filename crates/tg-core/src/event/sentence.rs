@@ -3,6 +3,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::plain::one_line;
+
 /// Longest value shown in a sentence, in characters.
 const VALUE_CHARACTERS: usize = 240;
 /// Most entries of a list shown in a sentence.
@@ -41,7 +43,7 @@ fn shown(value: &Value) -> Option<String> {
         Value::Null => return None,
         Value::Bool(yes) => if *yes { "yes" } else { "no" }.to_owned(),
         Value::Number(number) => number.to_string(),
-        Value::String(text) => text.split_whitespace().collect::<Vec<_>>().join(" "),
+        Value::String(text) => one_line(text),
         Value::Array(items) => {
             let mut words: Vec<String> = items.iter().take(LIST_ENTRIES).filter_map(shown).collect();
             if items.len() > LIST_ENTRIES {
@@ -52,7 +54,7 @@ fn shown(value: &Value) -> Option<String> {
         Value::Object(entries) => entries
             .iter()
             .take(LIST_ENTRIES)
-            .filter_map(|(key, entry)| Some(format!("{key} {}", shown(entry)?)))
+            .filter_map(|(key, entry)| Some(format!("{} {}", one_line(key), shown(entry)?)))
             .collect::<Vec<_>>()
             .join(", "),
     };

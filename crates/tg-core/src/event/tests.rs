@@ -20,6 +20,10 @@ fn sentences_lose_what_they_do_not_know() {
             .sentence(),
         "Looping back to step 1 after qa_failed"
     );
+    assert_eq!(
+        Event::run(EventKind::PlanningFailed).with("error", "a\n\u{1b}]8;;x\u{7}\u{202e}b").sentence(),
+        "Planning failed: a ]8;;x b"
+    );
     let many: Vec<String> = (0..9).map(|n| format!("f{n}")).collect();
     assert_eq!(
         Event::run(EventKind::PolicyAutofix).with("files", many).sentence(),

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use super::protocol_number;
+use crate::plain::{is_plain, one_line};
 
 /// `type(scope): subject`, each part checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,15 +125,4 @@ pub fn trailer<'a>(message: &'a str, key: &str) -> Option<&'a str> {
         .filter_map(|line| line.split_once(": "))
         .find(|(found, _)| *found == key)
         .map(|(_, value)| value.trim())
-}
-
-/// Neither a control character nor one that turns the direction of text.
-fn is_plain(character: char) -> bool {
-    !character.is_control()
-        && !matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-}
-
-fn one_line(text: &str) -> String {
-    let plain: String = text.chars().map(|mark| if is_plain(mark) { mark } else { ' ' }).collect();
-    plain.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -106,6 +106,10 @@ impl RemoteUrl {
         }
         if let Some(rest) = text.strip_prefix("file://") {
             let path = rest.strip_prefix("localhost").unwrap_or(rest);
+            // git decodes these; the path that is checked must be the path that is used.
+            if path.contains('%') {
+                return Err(RemoteUrlError::Malformed);
+            }
             return on_this_machine(text, path, local);
         }
         if text.chars().any(char::is_whitespace) {

@@ -173,6 +173,7 @@ fn remotes_that_are_refused() {
         ("host:path", E::Malformed),
         ("git@host:", E::Malformed),
         ("file://host/x", E::Malformed),
+        ("file:///srv/%2e%2e/x", E::Malformed),
         ("https://host/a\nb", E::Characters),
         ("https://host/a b", E::Characters),
         ("../repo", E::Relative { text: "../repo".to_owned() }),

@@ -164,7 +164,7 @@ proptest! {
         has_section(&text, &step);
         prop_assert!(with_current_step(&text, &step).to_lowercase().contains("current step"));
         if let Some(fixed) = with_sections(&text, std::slice::from_ref(&step)) {
-            prop_assert!(has_section(&fixed, &step.split_whitespace().collect::<Vec<_>>().join(" ")));
+            prop_assert!(has_section(&fixed, &crate::plain::one_line(&step)));
         }
     }
 

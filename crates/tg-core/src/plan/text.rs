@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::wire::{CivilTime, civil};
+use crate::{
+    plain::one_line,
+    wire::{CivilTime, civil},
+};
 
 /// The text inside a code fence that surrounds the whole of it; otherwise the text, trimmed.
 pub fn without_fence(text: &str) -> &str {
@@ -42,12 +45,12 @@ fn is_bullet(line: &str) -> bool {
 
 /// A line of one to six `#`, a space and exactly the section text, in any case.
 pub fn has_section(content: &str, section: &str) -> bool {
-    let wanted = section.trim().to_lowercase();
+    let wanted = one_line(section).to_lowercase();
     content.lines().any(|line| {
         let line = line.trim_end();
         let marks = line.bytes().take_while(|byte| *byte == b'#').count();
         (1..=6).contains(&marks)
-            && line[marks..].strip_prefix(' ').is_some_and(|title| title.trim().to_lowercase() == wanted)
+            && line[marks..].strip_prefix(' ').is_some_and(|title| one_line(title).to_lowercase() == wanted)
     })
 }
 
@@ -65,7 +68,7 @@ pub fn with_sections(content: &str, required: &[String]) -> Option<String> {
     }
     let mut out = content.trim_end().to_owned();
     for section in missing {
-        let section = section.split_whitespace().collect::<Vec<_>>().join(" ");
+        let section = one_line(section);
         if !out.is_empty() {
             out.push_str("\n\n");
         }
@@ -80,7 +83,7 @@ pub fn with_sections(content: &str, required: &[String]) -> Option<String> {
 /// `context.md` with its "Current Step" replaced in place, whatever marks the line carries; a
 /// context without one gets it as a bullet at the end.
 pub fn with_current_step(context: &str, step: &str) -> String {
-    let step = step.split_whitespace().collect::<Vec<_>>().join(" ");
+    let step = one_line(step);
     let mut out = String::with_capacity(context.len() + step.len());
     let mut is_found = false;
     for line in context.split_inclusive('\n') {
@@ -125,6 +128,6 @@ fn current_step_label(line: &str) -> Option<&str> {
 /// milliseconds since the epoch.
 pub fn log_line(ms: i64, message: &str) -> String {
     let CivilTime { year, month, day, hour, minute, second, .. } = civil(ms);
-    let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    let message = one_line(message);
     format!("- {year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC - {message}\n")
 }
