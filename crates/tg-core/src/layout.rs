@@ -33,6 +33,11 @@ impl Home {
         self.root.join("serve.lock")
     }
 
+    /// Address of the process that serves this state directory.
+    pub fn serve_url(&self) -> PathBuf {
+        self.root.join("url")
+    }
+
     /// Bare git dir that is our truth for a project.
     pub fn control_repo(&self, project: ProjectId) -> PathBuf {
         self.root.join("control").join(format!("{project}.git"))

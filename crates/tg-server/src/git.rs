@@ -2,6 +2,8 @@
 //! configuration outside the worktree, typed refs and URLs, explicit refspecs. The `.git` an agent
 //! can write is never read.
 
+pub mod numbering;
+pub mod sample;
 pub mod worktree;
 
 use std::path::{Path, PathBuf};

@@ -3,7 +3,10 @@
 //! A fact (job, forge, watchdog) that does not apply answers `false` and changes nothing; a
 //! person's action that does not apply is refused.
 
-use super::{Failure, PlannedStep, Refused, RunKind, Signal, Source, StepFlow, draft::Draft};
+use super::{
+    Failure, PlannedStep, Refused, RunKind, Signal, Source, StepFlow,
+    draft::{Draft, failure_facts},
+};
 use crate::{
     event::{Event, EventKind},
     job::{ErrorCategory, Priority},
@@ -84,7 +87,7 @@ impl Draft<'_> {
             | ErrorCategory::Ci => ReasonCode::JobLost,
         });
         let reason = StatusReason::new(code, failure.message.clone());
-        let event = failed(Event::run(EventKind::PlanningFailed), failure);
+        let event = Event::run(EventKind::PlanningFailed).with_all(failure_facts(failure));
         let applied = self.rest_blocked(RunMove::PlanBlocked, &reason, &[event]);
         if applied {
             self.job_failed(failure, None);
@@ -133,7 +136,7 @@ impl Draft<'_> {
     pub(super) fn pause(&mut self, reason: Option<&String>) -> Result<bool, Refused> {
         if !self.is_paused() {
             self.demand_run(RunMove::Pause)?;
-            self.events.push(Event::run(EventKind::Paused).with_some("reason", reason));
+            self.events.push(said(Event::run(EventKind::Paused), reason));
             self.flow.run.paused_from = Some(self.flow.run.status);
             self.flow.run.status = ProtocolStatus::Paused;
         }
@@ -147,7 +150,7 @@ impl Draft<'_> {
         let reason_kept = self.flow.run.reason.take();
         self.end_run(RunMove::Resume, to);
         self.flow.run.reason = reason_kept;
-        self.events.push(Event::run(EventKind::Resumed).with("to", to.as_str()).with_some("reason", reason));
+        self.events.push(said(Event::run(EventKind::Resumed).with("to", to.as_str()), reason));
         self.then = Some(Signal::WalkOn { source: Source::Resume });
         Ok(true)
     }
@@ -155,7 +158,7 @@ impl Draft<'_> {
     pub(super) fn cancel(&mut self, reason: Option<&String>) -> Result<bool, Refused> {
         if self.flow.run.status != ProtocolStatus::Cancelled {
             self.demand_run(RunMove::Cancel)?;
-            self.events.push(Event::run(EventKind::Cancelled).with_some("reason", reason));
+            self.events.push(said(Event::run(EventKind::Cancelled), reason));
             self.settle_everything(StepMove::Cancel);
             self.end_run(RunMove::Cancel, ProtocolStatus::Cancelled);
         }
@@ -243,25 +246,28 @@ impl Draft<'_> {
     }
 }
 
-/// Adds what the job knows of its failure.
-pub(super) fn failed(event: Event, failure: &Failure) -> Event {
-    event
-        .with_all(failure.detail.clone())
-        .with("error", failure.message.as_str())
-        .with("error_type", failure.error_type.as_str())
-}
-
 /// The facts of `job_failed`.
 pub(super) fn job_failed_facts(event: Event, failure: &Failure) -> Event {
-    event
-        .with("error", failure.message.as_str())
-        .with("error_type", failure.error_type.as_str())
+    let event = event
+        .with("error", failure.message.clone())
+        .with("error_type", failure.error_type.clone())
         .with("error_category", failure.category.as_str())
-        .with("attempts", failure.attempts)
-        .with_some("job_id", failure.job_id.as_ref().map(|id| &id.0))
+        .with("attempts", failure.attempts);
+    match &failure.job_id {
+        Some(id) => event.with("job_id", id.0.clone()),
+        None => event,
+    }
 }
 
 fn waits_for_answer(step: &StepFlow) -> bool {
     step.status == StepStatus::Blocked
         && step.reason.as_ref().is_some_and(|reason| reason.code == ReasonCode::Clarifications)
+}
+
+/// Adds what the person said.
+fn said(event: Event, reason: Option<&String>) -> Event {
+    match reason {
+        Some(reason) => event.with("reason", reason.clone()),
+        None => event,
+    }
 }

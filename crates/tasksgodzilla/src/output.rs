@@ -1,0 +1,235 @@
+//! Everything that is printed: tables, JSON, notes, errors, progress. Text that an agent, a repository
+//! or a model had a hand in never reaches the terminal raw.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    sync::Mutex,
+};
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+
+use crate::cli::{CliError, ErrorKind, Global};
+
+/// How this command prints.
+#[derive(Debug)]
+pub struct Output {
+    json: bool,
+    quiet: bool,
+    /// Standard output may be coloured.
+    colour: bool,
+    /// Standard error is a terminal on which a line may be refreshed.
+    live: bool,
+    /// A refreshed line stands on the terminal.
+    status: Mutex<bool>,
+}
+
+/// Weight of a printed word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// Well.
+    Good,
+    /// Needs a look.
+    Doubtful,
+    /// Wrong, or unsafe by request.
+    Bad,
+}
+
+impl Output {
+    /// From the global flags and what the streams are.
+    pub fn new(global: &Global) -> Self {
+        Self {
+            json: global.json,
+            quiet: global.quiet,
+            colour: !global.no_color && io::stdout().is_terminal(),
+            live: !global.no_color && !global.quiet && io::stderr().is_terminal(),
+            status: Mutex::new(false),
+        }
+    }
+
+    /// JSON was asked for.
+    pub const fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Escape sequences are welcome on standard error.
+    pub const fn is_live(&self) -> bool {
+        self.live
+    }
+
+    /// A question can be asked: both standard input and standard error are a terminal.
+    pub fn can_ask(&self) -> bool {
+        io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
+    /// Asks on the terminal; only a clear yes is one.
+    pub fn confirm(&self, question: &str) -> bool {
+        self.error_line(&format!("{} [y/N] ", clean(question)), "");
+        let mut answer = String::new();
+        io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
+    }
+
+    /// One JSON value on standard output.
+    pub fn json<T: Serialize>(&self, value: &T) {
+        match serde_json::to_string_pretty(value) {
+            Ok(text) => put(&format!("{text}\n")),
+            Err(error) => self.error(&CliError::internal(format!("cannot write JSON: {error}"))),
+        }
+    }
+
+    /// The value as JSON if asked for, else the table that `table` makes.
+    pub fn show<T: Serialize>(&self, value: &T, table: impl FnOnce(&Self)) {
+        if self.json {
+            self.json(value);
+        } else {
+            table(self);
+        }
+    }
+
+    /// A table on standard output.
+    pub fn table(&self, header: &[&str], rows: Vec<Vec<String>>) {
+        if rows.is_empty() {
+            self.note("nothing to show");
+            return;
+        }
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_header(header.iter().map(|name| name.to_uppercase()));
+        for row in rows {
+            table.add_row(row.iter().map(|cell| clean(cell)));
+        }
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+        put(&format!("{}\n", table.trim_fmt()));
+    }
+
+    /// Pairs of name and value on standard output; empty values are left out.
+    pub fn fields(&self, pairs: &[(&str, String)]) {
+        let width = pairs.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        for (name, value) in pairs.iter().filter(|(_, value)| !value.is_empty()) {
+            put(&format!("{name:width$}  {}\n", clean(value)));
+        }
+    }
+
+    /// A line on standard output.
+    pub fn line(&self, text: &str) {
+        put(&format!("{}\n", clean(text)));
+    }
+
+    /// A word with its tone, coloured where that is welcome.
+    pub fn toned(&self, tone: Tone, text: &str) {
+        let text = clean(text);
+        let code = match tone {
+            Tone::Good => "32",
+            Tone::Doubtful => "33",
+            Tone::Bad => "31;1",
+        };
+        if self.colour {
+            put(&format!("\x1b[{code}m{text}\x1b[0m\n"));
+        } else {
+            put(&format!("{text}\n"));
+        }
+    }
+
+    /// Text of a log on standard output: lines are kept, everything else that steers a terminal is not.
+    pub fn log(&self, text: &str) {
+        put(&clean_lines(text));
+    }
+
+    /// A note on standard error, unless `--quiet`.
+    pub fn note(&self, text: &str) {
+        if !self.quiet {
+            self.error_line(&clean(text), "\n");
+        }
+    }
+
+    /// A warning on standard error; `--quiet` does not silence it.
+    pub fn warn(&self, text: &str) {
+        let text = format!("warning: {}", clean(text));
+        if self.live {
+            self.error_line(&format!("\x1b[31;1m{text}\x1b[0m"), "\n");
+        } else {
+            self.error_line(&text, "\n");
+        }
+    }
+
+    /// The error of a command: one line of cause, one of remedy.
+    pub fn error(&self, error: &CliError) {
+        let label = match error.kind {
+            ErrorKind::Interrupted => "interrupted",
+            ErrorKind::Failed
+            | ErrorKind::Usage
+            | ErrorKind::Config
+            | ErrorKind::Missing
+            | ErrorKind::Internal => "error",
+        };
+        self.error_line(&format!("{label}: {}", clean(&error.error)), "\n");
+        if let Some(hint) = &error.hint {
+            self.error_line(&format!("hint: {}", clean(hint)), "\n");
+        }
+    }
+
+    /// Refreshes the last line of a terminal; elsewhere nothing. `None` takes it away.
+    pub fn status(&self, text: Option<&str>) {
+        if !self.live {
+            return;
+        }
+        let width = usize::from(Table::new().use_stderr().width().unwrap_or(80)).saturating_sub(1);
+        let mut stands = self.status.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let line: String = text.map(clean).unwrap_or_default().chars().take(width).collect();
+        if *stands || !line.is_empty() {
+            put_error(&format!("\r\x1b[2K{line}"));
+        }
+        *stands = !line.is_empty();
+    }
+
+    fn error_line(&self, text: &str, end: &str) {
+        self.status(None);
+        put_error(&format!("{text}{end}"));
+    }
+}
+
+/// One line without anything that steers a terminal or turns the direction of text.
+pub fn clean(text: &str) -> String {
+    text.chars().map(|c| if matches!(c, '\n' | '\r' | '\t') { ' ' } else { plain(c) }).collect()
+}
+
+/// Lines without anything else that steers a terminal.
+pub fn clean_lines(text: &str) -> String {
+    text.chars().map(|c| if matches!(c, '\n' | '\t') { c } else { plain(c) }).collect()
+}
+
+fn plain(c: char) -> char {
+    let turns =
+        matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if c.is_control() || turns { char::REPLACEMENT_CHARACTER } else { c }
+}
+
+/// Writes to standard output. A reader that went away ends the command; there is nobody to tell.
+fn put(text: &str) {
+    let mut out = io::stdout().lock();
+    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        if error.kind() != io::ErrorKind::BrokenPipe {
+            put_error(&format!("error: cannot write to standard output: {error}\n"));
+        }
+        std::process::exit(1);
+    }
+}
+
+fn put_error(text: &str) {
+    // Standard error is the last resort; when it is gone nothing can be told any more.
+    drop(io::stderr().lock().write_all(text.as_bytes()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_steers_a_terminal_survives() {
+        let hostile = "a\x1b[2Jb\u{9b}31mc\r\nd\u{202e}e\x07\tf";
+        assert_eq!(clean(hostile), "a\u{fffd}[2Jb\u{fffd}31mc  d\u{fffd}e\u{fffd} f");
+        assert_eq!(clean_lines("a\x1b]0;x\x07\nb\tc\r"), "a\u{fffd}]0;x\u{fffd}\nb\tc\u{fffd}");
+    }
+}

@@ -1,0 +1,233 @@
+//! A state directory, a repository and a cleared environment per test; every process is bounded.
+
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// No command of a test takes longer.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A place of its own for one test.
+pub struct TestEnv {
+    folder: tempfile::TempDir,
+    variables: Vec<(String, String)>,
+}
+
+/// What a command left.
+#[derive(Debug)]
+pub struct Ended {
+    /// Exit code; `None` = ended by a signal.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Ended {
+    /// Standard output as JSON.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// Fails the test unless the command ended with this code and both one `error:` and one `hint:` line.
+    #[track_caller]
+    pub fn refused(&self, code: i32, cause: &str) -> &Self {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        let errors: Vec<_> = self.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
+        assert_eq!(errors.len(), 1, "{self:?}");
+        assert!(errors[0].contains(cause), "{cause} not in {self:?}");
+        assert!(self.stderr.lines().any(|line| line.starts_with("hint: ")), "{self:?}");
+        assert!(!self.stderr.contains("panicked"), "{self:?}");
+        self
+    }
+
+    /// Fails the test unless the command ended well.
+    #[track_caller]
+    pub fn ok(&self) -> &Self {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place of these tests that starts processes")]
+fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    Command::new(program)
+}
+
+impl TestEnv {
+    pub fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), variables: Vec::new() }
+    }
+
+    /// Adds a variable to the environment of every command.
+    pub fn set(&mut self, name: &str, value: &str) -> &mut Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// A path below the test's folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// State directory.
+    pub fn home(&self) -> PathBuf {
+        self.path("home")
+    }
+
+    /// A command of the binary, not yet started.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = command(env!("CARGO_BIN_EXE_tasksgodzilla"));
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("HOME", self.path("user"))
+            .env("TASKSGODZILLA_HOME", self.home())
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs the binary to its end.
+    pub fn run(&self, arguments: &[&str]) -> Ended {
+        wait(self.command(arguments).spawn().unwrap())
+    }
+
+    /// Runs the binary with something on standard input.
+    pub fn run_with_input(&self, arguments: &[&str], input: &[u8]) -> Ended {
+        let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().unwrap();
+        let mut pipe = child.stdin.take().unwrap();
+        let input = input.to_vec();
+        // The command may end without reading it all.
+        let writer = std::thread::spawn(move || pipe.write_all(&input).is_ok());
+        let ended = wait(child);
+        writer.join().unwrap();
+        ended
+    }
+
+    /// Starts the binary and leaves it running.
+    pub fn start(&self, arguments: &[&str]) -> Running {
+        Running(Some(self.command(arguments).spawn().unwrap()))
+    }
+
+    /// Runs git in a directory of the test.
+    pub fn git(&self, directory: &Path, arguments: &[&str]) -> String {
+        let child = command("git")
+            .args(["-c", "user.name=t", "-c", "user.email=t@localhost", "-c", "commit.gpgSign=false"])
+            .args(arguments)
+            .current_dir(directory)
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("HOME", self.path("user"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let ended = wait(child);
+        assert_eq!(ended.code, Some(0), "git {arguments:?}: {ended:?}");
+        ended.stdout
+    }
+
+    /// A repository with one commit on `main`, no remote.
+    pub fn repository(&self, name: &str) -> PathBuf {
+        let path = self.path(name);
+        std::fs::create_dir_all(&path).unwrap();
+        std::fs::write(path.join("README.md"), "# sample\n").unwrap();
+        self.git(&path, &["init", "-q", "-b", "main"]);
+        self.git(&path, &["add", "-A"]);
+        self.git(&path, &["commit", "-qm", "begin"]);
+        path
+    }
+
+    /// A repository with a bare remote.
+    pub fn repository_with_remote(&self, name: &str) -> (PathBuf, PathBuf) {
+        let path = self.repository(name);
+        let remote = self.path(&format!("{name}.git"));
+        self.git(self.folder.path(), &["clone", "-q", "--bare", name, remote.to_str().unwrap()]);
+        self.git(&path, &["remote", "add", "origin", remote.to_str().unwrap()]);
+        self.git(&path, &["fetch", "-q"]);
+        (path, remote)
+    }
+}
+
+/// A process that is ended with the test.
+pub struct Running(Option<Child>);
+
+impl Running {
+    pub fn id(&self) -> u32 {
+        self.0.as_ref().unwrap().id()
+    }
+
+    /// Reads standard output up to the first line that `wanted` accepts.
+    pub fn line(&mut self, wanted: impl Fn(&str) -> bool + Send + 'static) -> String {
+        use std::io::BufRead as _;
+        let out = self.0.as_mut().unwrap().stdout.take().unwrap();
+        let (send, receive) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut lines = std::io::BufReader::new(out).lines().map_while(Result::ok);
+            if let Some(line) = lines.find(|line| wanted(line)) {
+                drop(send.send(line));
+            }
+            lines.for_each(drop);
+        });
+        receive.recv_timeout(LIMIT).expect("the line comes")
+    }
+
+    /// Sends a signal by name and waits for the end.
+    pub fn signal(mut self, name: &str) -> Ended {
+        let child = self.0.take().unwrap();
+        let sent = command("kill").args([name, &child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        wait(child)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}
+
+/// Waits for a child, at most `LIMIT`.
+fn wait(mut child: Child) -> Ended {
+    let out = child.stdout.take().map(read_all);
+    let err = child.stderr.take().map(read_all);
+    let deadline = Instant::now() + LIMIT;
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if Instant::now() > deadline {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("a command took longer than {LIMIT:?}");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let text = |reader: Option<std::thread::JoinHandle<String>>| {
+        reader.map(|reader| reader.join().unwrap()).unwrap_or_default()
+    };
+    Ended { code: status.code(), stdout: text(out), stderr: text(err) }
+}
+
+fn read_all(mut pipe: impl std::io::Read + Send + 'static) -> std::thread::JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        pipe.read_to_end(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
