@@ -40,6 +40,9 @@ mod tests {
     fn one_line_drops_what_steers() {
         assert_eq!(one_line(" a\r\n\tb \u{1b}[31mred\u{202e}x\u{0} "), "a b [31mred x");
         assert_eq!(one_line("\u{1b}\n"), "");
+        for steering in ["\u{9b}", "\u{7f}", "\u{feff}", "\u{2066}", "\u{e0041}", "\u{61c}", "\u{200b}"] {
+            assert_eq!(one_line(&format!("a{steering}b")), "a b", "{steering:?}");
+        }
     }
 
     proptest! {
