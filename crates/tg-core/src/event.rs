@@ -46,6 +46,15 @@ impl Event {
         self
     }
 
+    /// Adds a fact, if there is one.
+    #[must_use]
+    pub fn with_some(self, key: &str, value: Option<&String>) -> Self {
+        match value {
+            Some(value) => self.with(key, value.as_str()),
+            None => self,
+        }
+    }
+
     /// Adds many facts.
     #[must_use]
     pub fn with_all(mut self, facts: Map<String, Value>) -> Self {

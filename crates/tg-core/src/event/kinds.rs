@@ -159,11 +159,11 @@ kinds! {
     TriggerSkipped "trigger_skipped" Trigger "The target of a trigger is done or at work." ["policy" "reason" "target_step_index" "target_step_id" "target_status"] "Trigger skipped[: its target is {target_status}]";
     TriggerEnqueued "trigger_enqueued" Trigger "A triggered step was queued." ["target_step_id" "source" "inline_depth"] "Step[ {step_name}] queued by a trigger";
     TriggerEnqueueFailed "trigger_enqueue_failed" Trigger "A triggered step could not be queued." ["target_step_id" "source" "inline_depth" "error"] "Step[ {step_name}] could not be queued by a trigger[: {error}]";
-    TriggerPending "trigger_pending" Trigger "A triggered step waits for the run to be resumed." ["target_step_id" "source" "inline_depth"] "Step[ {step_name}] is triggered and waits for the run to be resumed";
+    TriggerPending "trigger_pending" Trigger "A triggered step waits for a paused run or another step." ["target_step_id" "source" "inline_depth"] "Step[ {step_name}] is triggered and waits its turn";
     TriggerInlineDepthExceeded "trigger_inline_depth_exceeded" Trigger "A chain of triggers is too long." ["target_step_id" "source" "inline_depth"] "Trigger chain too long[: depth {inline_depth}]";
     RepoMissing "repo_missing" Git "The repository is not there." ["git_url" "resolved_path" "error"] "Repository missing[: {resolved_path}][ ({error})]";
     RepoCloneFailed "repo_clone_failed" Git "The repository could not be cloned." ["git_url" "resolved_path" "error"] "Cloning[ {git_url}] failed[: {error}]";
-    OpenPrEnqueued "open_pr_enqueued" Git "A push (and PR/MR) was queued." ["branch"] "Push queued[: {branch}]";
+    OpenPrEnqueued "open_pr_enqueued" Git "A push (and PR/MR) was queued." ["branch" "error"] "Push queued[: {branch}][, the last one failed: {error}]";
     OpenPr "open_pr" Git "The branch was pushed, or its PR/MR opened." ["branch" "pr_number" "pr_url" "sha"] "Branch pushed[: {branch}][, PR/MR {pr_url}]";
     OpenPrSkipped "open_pr_skipped" Git "Nothing was pushed, or no PR/MR opened." ["git_url" "branch" "reason"] "Nothing opened[: {reason}]";
     OpenPrFailed "open_pr_failed" Git "Push or PR/MR failed." ["branch" "error"] "Push[ of {branch}] failed[: {error}]";

@@ -21,7 +21,7 @@ impl Draft<'_> {
     pub(super) fn fail_step(&mut self, at: usize, by: StepMove, reason: StatusReason, why: PolicyReason) {
         self.set_step(at, by, StepStatus::Failed, Some(reason.clone()));
         if self.try_loops(at, why) {
-            self.walk(Source::Loop);
+            self.walk_after_loop();
         } else if self.fire_triggers(at, &[why]) {
             // A trigger that could not be queued at once still keeps the run going.
             if self.standing() != ProtocolStatus::Running {
@@ -30,6 +30,12 @@ impl Draft<'_> {
         } else {
             self.block(RunMove::StepFailed, reason);
         }
+    }
+
+    /// The lowest reset step is queued, unless an older failure outside the loop stops the walk.
+    pub(super) fn walk_after_loop(&mut self) {
+        self.walk(Source::Loop);
+        self.settle();
     }
 
     /// A step is complete: triggers, then the run itself, then the next job.
@@ -61,7 +67,7 @@ impl Draft<'_> {
             return;
         }
         if self.all_settled() {
-            self.complete_or_wait();
+            self.complete();
             return;
         }
         let (auto_advance, auto_qa) = (self.flow.run.auto_advance, self.flow.run.auto_qa_after_exec);
@@ -113,7 +119,7 @@ impl Draft<'_> {
                 self.loop_back(at, &policy, target, round + 1, limit, why);
                 return true;
             } else {
-                // Its target is unknown or every step it reaches is left alone: nothing to repeat.
+                // Its target is unknown, or it leaves its own step alone.
                 let event = event(EventKind::LoopConditionSkipped).with("conditions", tokens);
                 self.events.push(event);
             }
@@ -121,12 +127,13 @@ impl Draft<'_> {
         false
     }
 
-    /// Index a loop goes back to; `None` if it names an unknown step or would reset nothing.
+    /// Index a loop goes back to; `None` if it names an unknown step or leaves its own step alone:
+    /// what failed would stay failed, so nothing would be repeated.
     fn loop_target(&self, at: usize, policy: &Policy) -> Option<i64> {
-        let own = self.flow.steps[at].index;
+        let own = &self.flow.steps[at];
         let mut target = match &policy.target_step {
-            Some(id) => self.flow.steps.iter().find(|step| step.spec_id == *id)?.index.min(own),
-            None => own - policy.step_back.filter(|&back| back > 0).unwrap_or(1),
+            Some(id) => self.flow.steps.iter().find(|step| step.spec_id == *id)?.index.min(own.index),
+            None => own.index - policy.step_back.filter(|&back| back > 0).unwrap_or(1),
         }
         .max(0);
         while target > 0
@@ -134,7 +141,7 @@ impl Draft<'_> {
         {
             target -= 1;
         }
-        self.flow.steps.iter().any(|step| resets(policy, step, target)).then_some(target)
+        (!leaves_alone(policy, own)).then_some(target)
     }
 
     fn loop_back(

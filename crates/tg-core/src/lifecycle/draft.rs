@@ -3,7 +3,7 @@
 //! Every change goes to the copy at once, so later rules see it; `finish` compares the copy with
 //! the original. Which change follows from which signal is not said here.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
     Awaits, Decision, Enqueue, Flow, LiveJob, PlannedStep, Refused, RunChange, Signal, Source, StepChange,
@@ -253,11 +253,15 @@ impl<'a> Draft<'a> {
     }
 
     /// Queues the push, unless one is live; until it is done the run is not complete.
-    pub(super) fn queue_push(&mut self) {
+    pub(super) fn queue_push(&mut self, error: Option<&String>) {
         if !self.flow.run.live_push {
             let job = Job::OpenPullRequest { protocol_run_id: self.flow.run.id };
             self.flow.run.live_push = true;
-            self.enqueue(job, Priority::Automatic, Event::run(EventKind::OpenPrEnqueued));
+            self.enqueue(
+                job,
+                Priority::Automatic,
+                Event::run(EventKind::OpenPrEnqueued).with_some("error", error),
+            );
         }
     }
 
@@ -265,7 +269,7 @@ impl<'a> Draft<'a> {
     /// it cannot complete with commits that never left the machine.
     pub(super) fn go_on(&mut self) {
         if self.blocked_for(ReasonCode::PushFailed) {
-            self.queue_push();
+            self.queue_push(None);
         }
         self.set_run(RunMove::StepQueued, ProtocolStatus::Running, None);
     }
@@ -330,7 +334,7 @@ impl<'a> Draft<'a> {
             .iter()
             .find(|step| matches!(step.status, StepStatus::Failed | StepStatus::Blocked));
         match obstacle {
-            Some(step) if self.active().is_none() => {
+            Some(step) if self.active().is_none() && !self.flow.steps.iter().any(Self::awaits_trigger) => {
                 let reason = step.reason.clone().unwrap_or_else(|| {
                     StatusReason::new(
                         ReasonCode::StepFailed,
@@ -344,23 +348,26 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// All steps are settled: complete, unless a pause, a push or an open PR/MR stands before it.
+    /// All steps are settled: complete, or wait for the pause, push or PR/MR that stands before it.
     pub(super) fn complete_or_wait(&mut self) {
-        let pushed = !self.flow.run.live_push;
         if self.blocked_for(ReasonCode::PushFailed) {
             return;
         }
-        if self.flow.run.pr_state == Some(PullRequestState::Open) {
-            let reason = StatusReason::new(
-                ReasonCode::WaitingForMerge,
-                "all steps are done; merge or close the pull request to end the run",
-            );
-            self.set_run(RunMove::StepDone, ProtocolStatus::Running, Some(reason));
-        } else if pushed && !self.is_paused() {
+        let waits = (self.flow.run.pr_state == Some(PullRequestState::Open)).then(|| {
+            let message = "all steps are done; merge or close the pull request to end the run";
+            StatusReason::new(ReasonCode::WaitingForMerge, message)
+        });
+        self.set_run(RunMove::StepDone, ProtocolStatus::Running, waits);
+        self.complete();
+    }
+
+    /// Completes the run if nothing stands before it; else changes nothing.
+    pub(super) fn complete(&mut self) {
+        let run = &self.flow.run;
+        let open = run.pr_state == Some(PullRequestState::Open);
+        if self.all_settled() && !open && !run.live_push && !self.is_paused() {
             self.set_run(RunMove::StepDone, ProtocolStatus::Completed, None);
             self.events.push(Event::run(EventKind::ProtocolCompleted).with("by", "steps"));
-        } else {
-            self.set_run(RunMove::StepDone, ProtocolStatus::Running, None);
         }
     }
 
@@ -386,13 +393,4 @@ impl<'a> Draft<'a> {
     pub(super) fn awaits_trigger(step: &StepFlow) -> bool {
         step.status == StepStatus::Pending && step.runtime.awaits == Some(Awaits::Trigger)
     }
-}
-
-/// The facts of a failure event.
-pub(super) fn failure_facts(failure: &super::Failure) -> Map<String, Value> {
-    let mut facts = failure.detail.clone();
-    facts.insert("error".to_owned(), json!(failure.message));
-    facts.insert("error_type".to_owned(), json!(failure.error_type));
-    facts.insert("attempts".to_owned(), json!(failure.attempts));
-    facts
 }

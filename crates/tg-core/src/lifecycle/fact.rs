@@ -48,7 +48,7 @@ pub(super) fn told(signal: &Signal) -> Vec<Event> {
             Event::step(kind, *step).with("reason", reason.as_str())
         }
         Signal::PushDone { events, .. } if !events.is_empty() => return events.clone(),
-        Signal::PushDone { sha, .. } => Event::run(EventKind::OpenPr).with("sha", sha.clone()),
+        Signal::PushDone { sha, .. } => Event::run(EventKind::OpenPr).with_some("sha", sha.as_ref()),
         Signal::PullRequestOpened { detail } => Event::run(EventKind::OpenPr).with_all(detail.clone()),
         Signal::PullRequestReopened => Event::run(EventKind::OpenPr),
         Signal::CiRed { sha, step, detail } => {

@@ -3,10 +3,7 @@
 //! A fact (job, forge, watchdog) that does not apply answers `false` and changes nothing; a
 //! person's action that does not apply is refused.
 
-use super::{
-    Failure, PlannedStep, Refused, RunKind, Signal, Source, StepFlow,
-    draft::{Draft, failure_facts},
-};
+use super::{Failure, PlannedStep, Refused, RunKind, Signal, Source, StepFlow, draft::Draft};
 use crate::{
     event::{Event, EventKind},
     job::{ErrorCategory, Priority},
@@ -52,7 +49,7 @@ impl Draft<'_> {
         self.events.extend_from_slice(told);
         self.set_run(by, ProtocolStatus::Planned, None);
         // The steps get their ids when they are stored; only then can one be queued.
-        if self.flow.run.auto_advance && !self.is_paused() {
+        if self.flow.run.auto_advance {
             self.then = Some(Signal::WalkOn { source: Source::AutoAdvance });
         }
         true
@@ -87,7 +84,7 @@ impl Draft<'_> {
             | ErrorCategory::Ci => ReasonCode::JobLost,
         });
         let reason = StatusReason::new(code, failure.message.clone());
-        let event = Event::run(EventKind::PlanningFailed).with_all(failure_facts(failure));
+        let event = failed(Event::run(EventKind::PlanningFailed), failure);
         let applied = self.rest_blocked(RunMove::PlanBlocked, &reason, &[event]);
         if applied {
             self.job_failed(failure, None);
@@ -136,7 +133,7 @@ impl Draft<'_> {
     pub(super) fn pause(&mut self, reason: Option<&String>) -> Result<bool, Refused> {
         if !self.is_paused() {
             self.demand_run(RunMove::Pause)?;
-            self.events.push(said(Event::run(EventKind::Paused), reason));
+            self.events.push(Event::run(EventKind::Paused).with_some("reason", reason));
             self.flow.run.paused_from = Some(self.flow.run.status);
             self.flow.run.status = ProtocolStatus::Paused;
         }
@@ -150,7 +147,7 @@ impl Draft<'_> {
         let reason_kept = self.flow.run.reason.take();
         self.end_run(RunMove::Resume, to);
         self.flow.run.reason = reason_kept;
-        self.events.push(said(Event::run(EventKind::Resumed).with("to", to.as_str()), reason));
+        self.events.push(Event::run(EventKind::Resumed).with("to", to.as_str()).with_some("reason", reason));
         self.then = Some(Signal::WalkOn { source: Source::Resume });
         Ok(true)
     }
@@ -158,7 +155,7 @@ impl Draft<'_> {
     pub(super) fn cancel(&mut self, reason: Option<&String>) -> Result<bool, Refused> {
         if self.flow.run.status != ProtocolStatus::Cancelled {
             self.demand_run(RunMove::Cancel)?;
-            self.events.push(said(Event::run(EventKind::Cancelled), reason));
+            self.events.push(Event::run(EventKind::Cancelled).with_some("reason", reason));
             self.settle_everything(StepMove::Cancel);
             self.end_run(RunMove::Cancel, ProtocolStatus::Cancelled);
         }
@@ -246,28 +243,25 @@ impl Draft<'_> {
     }
 }
 
+/// Adds what the job knows of its failure.
+pub(super) fn failed(event: Event, failure: &Failure) -> Event {
+    event
+        .with_all(failure.detail.clone())
+        .with("error", failure.message.as_str())
+        .with("error_type", failure.error_type.as_str())
+}
+
 /// The facts of `job_failed`.
 pub(super) fn job_failed_facts(event: Event, failure: &Failure) -> Event {
-    let event = event
-        .with("error", failure.message.clone())
-        .with("error_type", failure.error_type.clone())
+    event
+        .with("error", failure.message.as_str())
+        .with("error_type", failure.error_type.as_str())
         .with("error_category", failure.category.as_str())
-        .with("attempts", failure.attempts);
-    match &failure.job_id {
-        Some(id) => event.with("job_id", id.0.clone()),
-        None => event,
-    }
+        .with("attempts", failure.attempts)
+        .with_some("job_id", failure.job_id.as_ref().map(|id| &id.0))
 }
 
 fn waits_for_answer(step: &StepFlow) -> bool {
     step.status == StepStatus::Blocked
         && step.reason.as_ref().is_some_and(|reason| reason.code == ReasonCode::Clarifications)
-}
-
-/// Adds what the person said.
-fn said(event: Event, reason: Option<&String>) -> Event {
-    match reason {
-        Some(reason) => event.with("reason", reason.clone()),
-        None => event,
-    }
 }

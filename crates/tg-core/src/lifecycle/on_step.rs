@@ -6,8 +6,7 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Awaits, Executed, Failure, LiveJob, PolicyReason, Refused, Source,
-    draft::{Draft, failure_facts},
+    Awaits, Executed, Failure, LiveJob, PolicyReason, Refused, Source, draft::Draft, on_run::failed,
 };
 use crate::{
     event::{Event, EventKind},
@@ -82,10 +81,7 @@ impl Draft<'_> {
         self.demand_step(at, StepMove::Approve)?;
         let event =
             self.step_event(EventKind::ManualApproval, at).with("from", self.flow.steps[at].status.as_str());
-        self.events.push(match note {
-            Some(note) => event.with("note", note.clone()),
-            None => event,
-        });
+        self.events.push(event.with_some("note", note));
         self.cancel_live(at);
         self.flow.steps[at].runtime.awaits = None;
         self.complete_step(at, StepMove::Approve, &[PolicyReason::QaPassed]);
@@ -105,13 +101,8 @@ impl Draft<'_> {
         self.take_commit(at, work.sha);
         let done = self.step_event(EventKind::StepCompleted, at).with_all(work.detail.clone());
         self.events.push(done);
-        if let Some(error) = work.push_failed {
-            self.queue_push();
-            if let Some(event) =
-                self.events.last_mut().filter(|event| event.kind == EventKind::OpenPrEnqueued)
-            {
-                event.metadata.insert("error".to_owned(), Value::from(error.clone()));
-            }
+        if work.push_failed.is_some() {
+            self.queue_push(work.push_failed);
         } else if work.sha.is_some() {
             // This commit is on the remote, and with it every one before it.
             self.cause_gone(RunMove::PushOk, ReasonCode::PushFailed);
@@ -272,7 +263,8 @@ impl Draft<'_> {
             self.block_step(at, StepMove::GateBlocked, &reason, event);
             self.job_failed(failure, Some(at));
         } else {
-            let event = self.step_event(EventKind::StepExecutionFailed, at).with_all(failure_facts(failure));
+            let event = failed(self.step_event(EventKind::StepExecutionFailed, at), failure)
+                .with("attempts", failure.attempts);
             self.events.push(event);
             self.job_failed(failure, Some(at));
             self.fail_step(at, StepMove::ExecFailed, reason, PolicyReason::ExecFailed);
@@ -285,7 +277,7 @@ impl Draft<'_> {
         let at = self.position(step)?;
         let reason =
             StatusReason::new(failure.reason.unwrap_or(ReasonCode::QaError), failure.message.clone());
-        let event = self.step_event(EventKind::QaError, at).with_all(failure_facts(failure));
+        let event = failed(self.step_event(EventKind::QaError, at), failure);
         let applied = self.block_step(at, StepMove::QaError, &reason, event);
         if applied {
             self.remember_verdict(at, "error", &failure.detail);
@@ -304,7 +296,7 @@ impl Draft<'_> {
             return Ok(false);
         }
         if self.try_loops(at, why) {
-            self.walk(Source::Loop);
+            self.walk_after_loop();
         } else {
             self.fire_triggers(at, &[why]);
         }

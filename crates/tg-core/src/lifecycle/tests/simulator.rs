@@ -134,6 +134,7 @@ pub fn trigger(module: &str, target: &str) -> Policy {
 }
 
 /// The job that answers with this signal, if one does.
+#[expect(clippy::wildcard_enum_match_arm, reason = "a new signal of a job is noticed by the walks")]
 pub fn job_of(signal: &Signal) -> Option<Job> {
     match signal {
         Signal::Executed { step, .. } | Signal::SpecInvalid { step, .. } => {
@@ -166,7 +167,7 @@ impl World {
         if flow.run.live_push {
             jobs.push(Job::OpenPullRequest { protocol_run_id });
         }
-        Self { flow, jobs, events: Vec::new(), next_step: 100 }
+        Self { flow, jobs, events: Vec::new(), next_step: 200 }
     }
 
     /// A run of these steps, all pending, walking by itself if asked.
@@ -195,10 +196,15 @@ impl World {
     /// Sends a signal and what it asks to be sent after it, as one transaction.
     pub fn send(&mut self, signal: &Signal) -> Result<Decision, Refused> {
         let mut after = self.clone();
+        if let Signal::StepBlocked { step, .. } = signal {
+            let (execute, quality) =
+                (Job::ExecuteStep { step_run_id: *step }, Job::CheckQuality { step_run_id: *step });
+            after.jobs.retain(|live| *live != execute && *live != quality);
+        }
         if let Some(job) = job_of(signal) {
             after.jobs.retain(|live| *live != job);
-            after.read_jobs();
         }
+        after.read_jobs();
         let mut decision = decide(&after.flow, signal)?;
         after.apply(&decision);
         while let Some(then) = decision.then.take() {
