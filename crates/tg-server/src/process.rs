@@ -2,7 +2,17 @@
 //! `Wrap` around the program, limits, capped output, and the kill of a whole process tree.
 //! Knows neither git nor engines.
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+pub mod tree;
+
+use std::{
+    ffi::{OsStr, OsString},
+    io,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 /// How to confine a process; made by `engine::sandbox`, used by whoever starts one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,10 +23,23 @@ pub enum Wrap {
     Prefix(Vec<OsString>),
 }
 
+impl Wrap {
+    /// The whole command line of a program inside this wrap; never empty.
+    pub fn around(&self, program: &Path, arguments: &[OsString]) -> Vec<OsString> {
+        let mut line = match self {
+            Self::None => Vec::new(),
+            Self::Prefix(prefix) => prefix.clone(),
+        };
+        line.push(program.into());
+        line.extend_from_slice(arguments);
+        line
+    }
+}
+
 /// A short command whose output is read whole (git, version probes).
 #[derive(Debug, Clone)]
 pub struct Command {
-    /// Absolute path, or a name looked up on `search_path`.
+    /// Absolute path, or a name looked up on the PATH of `environment`.
     pub program: PathBuf,
     /// Arguments, never through a shell.
     pub arguments: Vec<OsString>,
@@ -72,7 +95,150 @@ pub enum ProcessError {
     },
 }
 
-/// Runs a short command to its end.
+/// Runs a short command to its end. When it is ended early (limit, or this future is dropped) its
+/// whole tree is killed.
+///
+/// # Errors
+/// When it cannot start, takes too long or prints too much; a status other than 0 is no error here.
 pub async fn run(command: Command) -> Result<Output, ProcessError> {
-    todo!()
+    let program = command.program.clone();
+    let io = |error: io::Error| ProcessError::Io { program: program.clone(), error };
+    let mut child = spawn(&Spawn {
+        line: command.wrap.around(&command.program, &command.arguments),
+        environment: command.environment,
+        directory: command.directory,
+    })
+    .map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => ProcessError::NotFound(program.clone()),
+        _ => io(error),
+    })?;
+    let guard = tree::KillOnDrop::new(child.id());
+    let stdin = child.stdin.take();
+    let stdout = child.stdout.take();
+    let stderr = child.stderr.take();
+    let work = async {
+        let ((), stdout, stderr) = tokio::try_join!(
+            feed(stdin, &command.input),
+            collect(stdout, command.output_cap),
+            collect(stderr, command.output_cap),
+        )?;
+        Ok::<_, io::Error>((child.wait().await?, stdout, stderr))
+    };
+    let ended = tokio::time::timeout(command.timeout, work).await;
+    let (status, stdout, stderr) = match ended {
+        Err(_elapsed) => {
+            return Err(ProcessError::Timeout { program, seconds: command.timeout.as_secs() });
+        }
+        Ok(Err(error)) if error.kind() == io::ErrorKind::FileTooLarge => {
+            return Err(ProcessError::TooMuchOutput(program));
+        }
+        Ok(Err(error)) => return Err(io(error)),
+        Ok(Ok(ended)) => ended,
+    };
+    guard.release();
+    Ok(Output { status: status.code(), stdout, stderr })
+}
+
+async fn feed(pipe: Option<tokio::process::ChildStdin>, input: &[u8]) -> io::Result<()> {
+    let Some(mut pipe) = pipe else { return Ok(()) };
+    match pipe.write_all(input).await {
+        // A program that does not read its input is not at fault; its status tells.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+async fn collect(pipe: Option<impl AsyncRead + Unpin>, cap: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let Some(pipe) = pipe else { return Ok(bytes) };
+    let limit = u64::try_from(cap).unwrap_or(u64::MAX).saturating_add(1);
+    pipe.take(limit).read_to_end(&mut bytes).await?;
+    if bytes.len() > cap {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(bytes)
+}
+
+/// A process to start with pipes on all three standard streams.
+#[derive(Debug, Clone)]
+pub struct Spawn {
+    /// Command line, wrap included; the first word is the program.
+    pub line: Vec<OsString>,
+    /// The complete environment.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Working directory.
+    pub directory: PathBuf,
+}
+
+/// Starts a process in a process group of its own. The caller owns its end: dropping the child ends
+/// nothing.
+///
+/// # Errors
+/// When the program cannot be started.
+#[expect(clippy::disallowed_methods, reason = "the one place that starts processes")]
+pub fn spawn(spawn: &Spawn) -> io::Result<tokio::process::Child> {
+    let (program, arguments) = split(&spawn.line)?;
+    tokio::process::Command::new(program)
+        .args(arguments)
+        .env_clear()
+        .envs(spawn.environment.iter().map(|(name, value)| (name, value)))
+        .current_dir(&spawn.directory)
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+}
+
+/// Starts a process below a single-threaded helper of ours: environment, standard output and
+/// standard error are handed on, standard input is a pipe.
+///
+/// # Errors
+/// When the program cannot be started.
+#[expect(clippy::disallowed_methods, reason = "the one place that starts processes")]
+pub fn spawn_inheriting(line: &[OsString], directory: &Path) -> io::Result<std::process::Child> {
+    let (program, arguments) = split(line)?;
+    std::process::Command::new(program)
+        .args(arguments)
+        .current_dir(directory)
+        .stdin(Stdio::piped())
+        .spawn()
+}
+
+/// Starts a process that keeps no stream open; used by the scripted engine to leave one behind.
+///
+/// # Errors
+/// When the program cannot be started.
+#[expect(clippy::disallowed_methods, reason = "the one place that starts processes")]
+pub fn spawn_silent(line: &[OsString]) -> io::Result<std::process::Child> {
+    let (program, arguments) = split(line)?;
+    std::process::Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+}
+
+fn split(line: &[OsString]) -> io::Result<(&OsStr, &[OsString])> {
+    line.split_first()
+        .map(|(program, arguments)| (program.as_os_str(), arguments))
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "empty command line"))
+}
+
+/// Finds an executable file by name on a search path. Relative entries are skipped: they would
+/// depend on a directory that others write.
+pub fn find_program(name: &Path, search_path: &str) -> Option<PathBuf> {
+    if name.is_absolute() {
+        return is_executable(name).then(|| name.to_owned());
+    }
+    std::env::split_paths(search_path)
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(name))
+        .find(|path| is_executable(path))
+}
+
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
 }
