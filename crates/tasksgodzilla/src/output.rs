@@ -8,6 +8,7 @@ use std::{
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
+use tg_core::plain::is_plain;
 
 use crate::cli::{CliError, ErrorKind, Global};
 
@@ -201,9 +202,7 @@ pub fn clean_lines(text: &str) -> String {
 }
 
 fn plain(c: char) -> char {
-    let turns =
-        matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if c.is_control() || turns { char::REPLACEMENT_CHARACTER } else { c }
+    if is_plain(c) { c } else { char::REPLACEMENT_CHARACTER }
 }
 
 /// Writes to standard output. A reader that went away ends the command; there is nobody to tell.

@@ -2,7 +2,7 @@
 //! configuration outside the worktree, typed refs and URLs, explicit refspecs. The `.git` an agent
 //! can write is never read.
 
-pub mod numbering;
+pub mod inventory;
 pub mod sample;
 pub mod worktree;
 

@@ -20,7 +20,7 @@ use tg_server::{
     engine::{self, sandbox::Sandbox, supervise},
 };
 
-pub use self::create::{Wanted, create};
+pub use self::create::{Wanted, create, repository};
 use super::{CliError, Global, follow, protocols};
 use crate::{
     output::{Output, Tone},

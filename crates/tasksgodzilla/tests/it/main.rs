@@ -1,4 +1,9 @@
 //! The binary as a person or script meets it: exit codes, what is printed where, what is left behind.
 
 mod cli;
+mod demo;
+mod doctor;
 mod env;
+mod run;
+mod serve;
+mod steer;

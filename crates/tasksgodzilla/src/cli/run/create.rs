@@ -114,7 +114,8 @@ fn name_of(address: &str) -> String {
     if name.is_empty() { "repository".to_owned() } else { name.chars().take(100).collect() }
 }
 
-fn repository(app: &App, project: &Project) -> Repository {
+/// Everything needed to run git for a project outside of a job.
+pub fn repository(app: &App, project: &Project) -> Repository {
     let control = app.config.home.control_repo(project.id);
     Repository {
         program: PathBuf::from("git"),
