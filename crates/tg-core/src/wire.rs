@@ -12,10 +12,16 @@ use crate::{
     step::{StepStatus, StepType},
 };
 
+mod problem;
+mod ready;
 #[cfg(test)]
 mod tests;
 mod time;
 
+pub use problem::{FieldError, Problem};
+pub use ready::{
+    DatabaseCheck, DiskCheck, EngineCheck, Health, QueueCheck, Readiness, Ready, ReadyChecks, RedisCheck,
+};
 pub use time::{CivilTime, civil, timestamp};
 
 /// A project.
@@ -442,164 +448,4 @@ pub struct ActionResponse {
     pub message: String,
     /// The job that will do the rest.
     pub job: Option<Job>,
-}
-
-/// An error (RFC 9457).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Problem {
-    /// URI of the kind of problem, or `about:blank`.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// Its short name.
-    pub title: String,
-    /// HTTP status.
-    pub status: u16,
-    /// Stable word for programs.
-    pub code: String,
-    /// Cause and remedy.
-    pub detail: String,
-    /// Request it answers.
-    pub request_id: Option<String>,
-    /// Single errors, where several apply.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub errors: Vec<FieldError>,
-    /// Further members, e.g. both sides of an illegal transition.
-    #[serde(flatten)]
-    pub more: Map<String, Value>,
-}
-
-/// One error of several.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FieldError {
-    /// Where: path of keys and indices.
-    pub loc: Vec<Value>,
-    /// What.
-    pub msg: String,
-    /// Kind of error.
-    #[serde(rename = "type")]
-    pub kind: String,
-}
-
-/// Body of `/health`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Health {
-    /// Always `ok`: whoever answers is alive.
-    pub status: String,
-    /// Version of the program.
-    pub version: String,
-}
-
-impl Health {
-    /// The process answers.
-    pub fn ok(version: &str) -> Self {
-        Self { status: "ok".to_owned(), version: version.to_owned() }
-    }
-}
-
-/// Body of `/ready`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ready {
-    /// Sum of the checks.
-    pub status: Readiness,
-    /// The checks.
-    pub checks: ReadyChecks,
-}
-
-crate::status::words! {
-    /// Whether work can be done here.
-    Readiness {
-        /// All well.
-        Ready = "ready",
-        /// Answers, but an engine or worker is missing.
-        Degraded = "degraded",
-        /// Database, queue or disk fails: 503.
-        NotReady = "not_ready",
-    }
-}
-
-/// Checks of `/ready`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReadyChecks {
-    /// Database.
-    pub db: DatabaseCheck,
-    /// Queue.
-    pub queue: QueueCheck,
-    /// Redis, when configured.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub redis: Option<RedisCheck>,
-    /// Engines known.
-    pub engines: Vec<EngineCheck>,
-    /// Disk of the state directory.
-    pub disk: DiskCheck,
-}
-
-/// Database check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DatabaseCheck {
-    /// It answers.
-    pub ok: bool,
-    /// Milliseconds it took.
-    pub latency_ms: u64,
-}
-
-/// Queue check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct QueueCheck {
-    /// It answers.
-    pub ok: bool,
-    /// Jobs due.
-    pub waiting: i64,
-    /// Seconds the oldest of them has waited.
-    pub oldest_seconds: i64,
-    /// Live workers.
-    pub workers: i64,
-}
-
-/// Redis check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RedisCheck {
-    /// It answers.
-    pub ok: bool,
-}
-
-/// Engine check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EngineCheck {
-    /// Engine.
-    pub id: String,
-    /// It can be used.
-    pub available: bool,
-    /// Version found.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub version: Option<String>,
-}
-
-/// Disk check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DiskCheck {
-    /// Enough is free.
-    pub ok: bool,
-    /// Bytes free.
-    pub free_bytes: u64,
-}
-
-impl ReadyChecks {
-    /// Database, queue and disk decide; a missing engine or worker degrades.
-    pub fn readiness(&self) -> Readiness {
-        if !(self.db.ok && self.queue.ok && self.disk.ok) {
-            Readiness::NotReady
-        } else if self.queue.workers < 1
-            || !self.engines.iter().any(|engine| engine.available)
-            || self.redis.as_ref().is_some_and(|redis| !redis.ok)
-        {
-            Readiness::Degraded
-        } else {
-            Readiness::Ready
-        }
-    }
-
-    /// The whole body.
-    pub fn into_ready(self) -> Ready {
-        Ready { status: self.readiness(), checks: self }
-    }
 }

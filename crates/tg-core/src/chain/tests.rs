@@ -1,3 +1,5 @@
+//! Whole chains hold; every kind of tampering is named.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Sentences, the metadata cap, and the page of all kinds.
+
 use std::fmt::Write as _;
 
 use serde_json::json;

@@ -1,3 +1,5 @@
+//! Tables of names, remotes and commit messages that are taken or refused.
+
 use proptest::prelude::*;
 
 use super::*;

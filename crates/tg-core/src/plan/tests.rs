@@ -1,3 +1,5 @@
+//! Plans that are taken or refused, and edits of protocol files.
+
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -1,3 +1,5 @@
+//! Bundled prompts keep their declarations; templates and material stay harmless.
+
 use proptest::prelude::*;
 
 use super::*;

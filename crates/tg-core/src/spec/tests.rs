@@ -1,3 +1,5 @@
+//! Building, checking, hashing and resolving specs.
+
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Times, fields of the contract, readiness.
+
 use proptest::prelude::*;
 use serde_json::json;
 
