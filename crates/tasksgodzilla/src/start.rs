@@ -69,8 +69,11 @@ pub async fn steering(global: &Global, output: &Output) -> Result<App, CliError>
 
 /// An application that can work: git is checked, the sandbox probed.
 pub async fn working(config: Config) -> Result<App, CliError> {
-    let (version, sandbox, db) =
-        tokio::join!(git::version(Path::new("git")), sandbox::probe(&config.search_path), database(&config));
+    let (version, sandbox, db) = tokio::join!(
+        git::version(Path::new("git"), &config.git_environment),
+        sandbox::probe(&config.search_path),
+        database(&config)
+    );
     version?;
     Ok(App::new(config, db?, sandbox))
 }

@@ -74,6 +74,9 @@ pub struct Config {
     pub dummy_script: Option<PathBuf>,
     /// Author and committer of our commits.
     pub git_identity: (String, String),
+    /// Variables handed to a git call that talks to a remote (search path, home of the ssh keys and
+    /// their agent, proxies); no other git call gets any.
+    pub git_environment: Vec<(String, String)>,
     /// Wall limit of one git call.
     pub git_timeout: Duration,
     /// Cap of one call log.
@@ -254,6 +257,7 @@ impl Config {
             engine_environment: from.engine_environment()?,
             dummy_script: from.path("TASKSGODZILLA_DUMMY_SCRIPT")?,
             git_identity: from.git_identity()?,
+            git_environment: from.git_environment(),
             git_timeout: from.seconds("TASKSGODZILLA_GIT_TIMEOUT_SECONDS", 1.0, 86_400.0)?,
             run_log_max_bytes: from.integer("TASKSGODZILLA_RUN_LOG_MAX_BYTES", 65_536..=1024 * 1024 * MIB)?,
             run_log_retention: from.days("TASKSGODZILLA_RUN_LOG_RETENTION_DAYS", 1..=36_500)?,

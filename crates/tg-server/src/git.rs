@@ -2,8 +2,19 @@
 //! configuration outside the worktree, typed refs and URLs, explicit refspecs. The `.git` an agent
 //! can write is never read.
 
-pub mod inventory;
+mod agent_view;
+mod builder;
+mod commit;
+mod control;
+mod explain;
+mod history;
+mod inspect;
+mod inventory;
+mod lock;
+mod push;
 pub mod sample;
+mod status;
+mod version;
 pub mod worktree;
 
 use std::path::{Path, PathBuf};
@@ -12,27 +23,31 @@ use tg_core::ids::{ProjectId, RunId};
 
 use crate::process::{ProcessError, Wrap};
 
-/// Oldest git whose flags we rely on.
-pub const MINIMUM_VERSION: (u32, u32) = (2, 38);
+pub use builder::processes;
+pub use inspect::{Source, inspect};
+pub use version::{MINIMUM_VERSION, version};
 
-/// Why git could not do it; fit to be shown: cause, remedy, redacted tail of its output.
+/// Why git could not do it; fit to be shown: cause, remedy, tail of its output.
 #[derive(Debug, thiserror::Error)]
 pub enum GitError {
     /// git is absent or too old.
     #[error("{0}")]
     Unusable(String),
-    /// Not a repository, no such path, no base branch: a person must act.
+    /// Not a repository, no such path, no base branch, a name we refuse: a person must act.
     #[error("{0}")]
     Missing(String),
     /// The remote refused or could not be reached.
     #[error("{0}")]
     Remote(String),
+    /// Somebody with a newer right holds the worktree: write nothing.
+    #[error("{0}")]
+    Fenced(String),
     /// git failed otherwise.
     #[error("git {command} failed: {tail}")]
     Failed {
         /// Subcommand.
         command: &'static str,
-        /// Redacted tail of its output.
+        /// Tail of its output.
         tail: String,
     },
     /// The process could not be run.
@@ -46,8 +61,11 @@ pub enum GitError {
 /// Everything needed to run git for one run of one project. Plain data, made per job.
 #[derive(Debug, Clone)]
 pub struct Repository {
-    /// Path of `git`.
+    /// `git`, absolute or looked up on the `PATH` of `environment`.
     pub program: PathBuf,
+    /// What a call that talks to a remote is given (`PATH`, `HOME`, `SSH_AUTH_SOCK`, proxies); every
+    /// other call gets nothing of it.
+    pub environment: Vec<(String, String)>,
     /// Bare control git dir of the project.
     pub control: PathBuf,
     /// Where the project's repository comes from (`Project.git_url`).
@@ -82,88 +100,13 @@ pub enum Pushed {
     NoRemote,
 }
 
-/// Version of git, checked against `MINIMUM_VERSION`.
-pub async fn version(program: &Path) -> Result<String, GitError> {
-    todo!()
-}
-
-/// What a path or URL given by a person is: the project's source.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
-    /// `Project.git_url`: origin of the checkout, or the path itself when it has none.
-    pub git_url: String,
-    /// The checkout, when a path was given.
-    pub local_path: Option<PathBuf>,
-    /// The checkout has an origin.
-    pub has_remote: bool,
-    /// Branch the checkout is on, or the remote's default branch.
-    pub default_branch: Option<String>,
-    /// Uncommitted changes in the checkout: allowed, never touched; worth saying.
-    pub dirty: bool,
-}
-
-/// Looks at a path or URL without running anything the repository configures.
-pub async fn inspect(program: &Path, given: &str, directory: &Path) -> Result<Source, GitError> {
-    todo!()
-}
-
-impl Repository {
-    /// Makes the control repository if absent and fetches; resolves `origin/<base>` (or the local
-    /// base of a repository without a remote) to a commit.
-    pub async fn fetch_base(&self, base: &str) -> Result<String, GitError> {
-        todo!()
-    }
-
-    /// Names of all branches on the remote (for numbering).
-    pub async fn remote_branches(&self) -> Result<Vec<String>, GitError> {
-        todo!()
-    }
-
-    /// Stages everything in the worktree into the run's index and commits if the tree differs from
-    /// the branch's. `None` = nothing to commit. The agent's `.git` is refreshed afterwards.
-    pub async fn commit(
-        &self,
-        tree: &worktree::Worktree,
-        commit: &NewCommit,
-    ) -> Result<Option<String>, GitError> {
-        todo!()
-    }
-
-    /// Stages everything and says which paths differ from the branch's tip, with status letters
-    /// (porcelain form), at most `limit`.
-    pub async fn changes(&self, tree: &worktree::Worktree, limit: usize) -> Result<Vec<String>, GitError> {
-        todo!()
-    }
-
-    /// Unified diff from a commit to the branch's tip, at most `cap` bytes, says when cut.
-    pub async fn diff(&self, tree: &worktree::Worktree, from: &str, cap: usize) -> Result<String, GitError> {
-        todo!()
-    }
-
-    /// Pushes exactly `refs/heads/<branch>` to the project's URL.
-    pub async fn push(&self, tree: &worktree::Worktree) -> Result<Pushed, GitError> {
-        todo!()
-    }
-
-    /// Commit and subject at the branch's tip.
-    pub async fn tip(&self, tree: &worktree::Worktree) -> Result<(String, String), GitError> {
-        todo!()
-    }
-
-    /// Finds a commit between `base` and the tip whose message carries this trailer (a step that was
-    /// committed before a crash).
-    pub async fn find_trailer(
-        &self,
-        tree: &worktree::Worktree,
-        base: &str,
-        key: &str,
-        value: &str,
-    ) -> Result<Option<String>, GitError> {
-        todo!()
-    }
+/// Git dir of a run: its own `HEAD` and index, objects and branches shared with the control
+/// repository around it, so that a wrap which grants the control directory grants all of it.
+pub fn run_git_dir(control: &Path, run: RunId) -> PathBuf {
+    control.join("worktrees").join(run.to_string())
 }
 
 /// Path of the index of a run (outside the worktree).
 pub fn index_path(control: &Path, run: RunId) -> PathBuf {
-    control.with_file_name("index").join(run.to_string())
+    run_git_dir(control, run).join("index")
 }

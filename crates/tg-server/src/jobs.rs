@@ -141,6 +141,7 @@ impl From<GitError> for JobError {
             GitError::Missing(_) => {
                 Self::fail(ErrorCategory::Git, "repo_missing", message).because(ReasonCode::RepoMissing)
             }
+            GitError::Fenced(_) => Self::lost(),
             GitError::Remote(_) => Self::retry(ErrorCategory::Git, "git_remote", message),
             GitError::Failed { .. } | GitError::Process(_) => Self::retry(ErrorCategory::Git, "git", message),
             GitError::Io(_) => Self::retry(ErrorCategory::Runtime, "io", message),

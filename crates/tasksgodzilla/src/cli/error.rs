@@ -149,7 +149,9 @@ impl From<GitError> for CliError {
             GitError::Remote(_) => {
                 Self::failed(text).hint("check the address, the network and your access, then try again")
             }
-            GitError::Failed { .. } | GitError::Process(_) | GitError::Io(_) => Self::failed(text),
+            GitError::Fenced(_) | GitError::Failed { .. } | GitError::Process(_) | GitError::Io(_) => {
+                Self::failed(text)
+            }
         }
     }
 }

@@ -117,6 +117,14 @@ impl<'a> Lookup<'a> {
         self.variable("PATH").unwrap_or("/usr/local/bin:/usr/bin:/bin").to_owned()
     }
 
+    /// What a git call to a remote is given.
+    pub(super) fn git_environment(&self) -> Vec<(String, String)> {
+        let named = ["HOME", "SSH_AUTH_SOCK", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY"]
+            .into_iter()
+            .filter_map(|name| self.variable(name).map(|value| (name.to_owned(), value.to_owned())));
+        std::iter::once(("PATH".to_owned(), self.search_path())).chain(named).collect()
+    }
+
     /// The fail point asked for; a build without them says that it ignores it.
     pub(super) fn failpoint(&mut self) -> Option<String> {
         let wanted = self.variable("TASKSGODZILLA_FAILPOINT")?;

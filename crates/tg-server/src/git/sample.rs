@@ -82,7 +82,7 @@ async fn git(
 }
 
 /// No configuration of the machine or the person, no questions, an identity of its own.
-pub(super) fn environment() -> Vec<(OsString, OsString)> {
+fn environment() -> Vec<(OsString, OsString)> {
     [
         ("PATH", "/usr/local/bin:/usr/bin:/bin"),
         ("HOME", "/nonexistent"),

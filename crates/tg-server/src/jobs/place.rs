@@ -9,7 +9,10 @@ use tg_core::{ids::CallId, layout, protocol::ProtocolRun};
 use super::{JobError, subject::Subject};
 use crate::{
     app::App,
-    git::{GitError, Pushed, Repository, worktree::Worktree},
+    git::{
+        GitError, Pushed, Repository,
+        worktree::{Holder, Worktree},
+    },
     paths::Root,
     queue::Lease,
     store,
@@ -33,6 +36,7 @@ pub fn repository(app: &App, subject: &Subject, worktree: &Path) -> Repository {
     let control = app.config.home.control_repo(subject.project.id);
     Repository {
         program: PathBuf::from("git"),
+        environment: app.config.git_environment.clone(),
         wrap: app.sandbox.git_wrap(&control, worktree),
         control,
         git_url: subject.project.git_url.clone(),
@@ -56,8 +60,9 @@ pub async fn prepare(app: &App, lease: &Lease, subject: &Subject) -> Result<Plac
         Some(sha) => sha.clone(),
         None => repository.fetch_base(&run.base_branch).await?,
     };
+    let holder = Holder { job: lease.job_id.clone(), fence: lease.fence };
     let (tree, leftover) =
-        repository.ensure_worktree(path, run.id, &run.protocol_name, &base_sha, lease.fence).await?;
+        repository.ensure_worktree(path, run.id, &run.protocol_name, &base_sha, &holder).await?;
     let folder = layout::protocol_root(&run.protocol_name);
     if run.base_sha.as_deref() != Some(base_sha.as_str()) || run.worktree_path.is_none() {
         let mut tx = app.db.begin().await.map_err(JobError::from)?;
@@ -94,6 +99,7 @@ impl From<GitError> for PlaceError {
             GitError::Missing(sentence) => Self::Missing(sentence),
             GitError::Unusable(_)
             | GitError::Remote(_)
+            | GitError::Fenced(_)
             | GitError::Failed { .. }
             | GitError::Process(_)
             | GitError::Io(_) => Self::Job(error.into()),
@@ -135,6 +141,7 @@ impl Place {
         let push = match self.repository.push(&self.tree).await {
             Ok(Pushed::Done(sha)) => Push::Done(sha),
             Ok(Pushed::NoRemote) => Push::NoRemote,
+            Err(error @ GitError::Fenced(_)) => return Err(error.into()),
             Err(error) => Push::Failed(error.to_string()),
         };
         let pushed = match &push {

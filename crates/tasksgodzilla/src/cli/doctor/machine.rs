@@ -14,7 +14,7 @@ use crate::start;
 
 /// All checks of the machine.
 pub async fn look(config: &Config) -> Vec<Check> {
-    let mut checks = vec![git_version().await, sandboxed(config).await];
+    let mut checks = vec![git_version(config).await, sandboxed(config).await];
     checks.push(user_namespaces());
     checks.push(state_directory(config));
     checks.push(disk(&config.home.root));
@@ -22,9 +22,9 @@ pub async fn look(config: &Config) -> Vec<Check> {
     checks
 }
 
-async fn git_version() -> Check {
+async fn git_version(config: &Config) -> Check {
     let (major, minor) = git::MINIMUM_VERSION;
-    match git::version(Path::new("git")).await {
+    match git::version(Path::new("git"), &config.git_environment).await {
         Ok(version) => Check::ok("git", version),
         Err(error) => Check::not_ok(
             "git",

@@ -50,7 +50,7 @@ const SLUG: usize = 48;
 pub async fn create(app: &App, wanted: &Wanted, output: &Output) -> Result<ProtocolRun, CliError> {
     let program = Path::new("git");
     let given = wanted.repository.as_deref().unwrap_or(".");
-    let source = git::inspect(program, given, &wanted.directory).await?;
+    let source = git::inspect(program, &app.config.git_environment, given, &wanted.directory).await?;
     if source.dirty {
         output.note(
             "your checkout has uncommitted changes; it is not touched, and they are not part of the run",
@@ -119,6 +119,7 @@ pub fn repository(app: &App, project: &Project) -> Repository {
     let control = app.config.home.control_repo(project.id);
     Repository {
         program: PathBuf::from("git"),
+        environment: app.config.git_environment.clone(),
         wrap: app.sandbox.git_wrap(&control, &app.config.home.projects),
         control,
         git_url: project.git_url.clone(),

@@ -1,0 +1,1 @@
+//! Nothing that a repository or an agent configures is run by our git.
