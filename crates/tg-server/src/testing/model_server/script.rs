@@ -221,7 +221,8 @@ impl Tools {
     }
 
     fn patch(&self, path: &str, content: &str) -> Option<Item> {
-        let added: String = content.lines().map(|line| format!("+{line}\n")).collect();
+        let lines: Vec<String> = content.lines().map(|line| format!("+{line}\n")).collect();
+        let added = lines.concat();
         let patch = format!("*** Begin Patch\n*** Add File: {path}\n{added}*** End Patch\n");
         if self.schemas.contains_key("apply_patch") {
             return Some(self.function("apply_patch", &json!({"input": patch})));
