@@ -1,8 +1,23 @@
 //! Pool, transactions and migrations; with `db/dialect.rs` the only place that knows which database.
+//! Holds no business rules and no statement of a table.
+
+use std::{path::Path, str::FromStr, time::Duration};
+
+use sqlx::{
+    PgPool, Postgres, Sqlite, SqlitePool, Transaction,
+    postgres::{PgConnectOptions, PgPoolOptions},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
 
 pub mod dialect;
+mod migrations;
+#[cfg(test)]
+mod tests;
 
-use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+/// How long a statement waits for a lock before it gives up.
+const BUSY: Duration = Duration::from_secs(10);
+/// How long a transaction waits for a free connection.
+const ACQUIRE: Duration = Duration::from_secs(30);
 
 /// The database: SQLite (one write connection, a pool of readers) or Postgres.
 #[derive(Clone)]
@@ -49,30 +64,111 @@ pub enum DbError {
 }
 
 impl Db {
-    /// Opens (and on SQLite creates) the database; does not migrate.
+    /// Opens (and on SQLite creates) the database; does not migrate. `url` is `sqlite:<path>` or
+    /// `postgres://…`; `pool` is the number of connections for readers (SQLite) or in all (Postgres).
     pub async fn open(url: &str, pool: u32) -> Result<Self, DbError> {
-        todo!()
+        if let Some(path) = url.strip_prefix("sqlite:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            return open_sqlite(path, pool.max(1)).await;
+        }
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return open_postgres(url, pool.max(1)).await;
+        }
+        // The URL may hold a password, so only its scheme is repeated.
+        let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+        Err(DbError::Url(format!(
+            "unknown database scheme {scheme:?}; set TASKSGODZILLA_DATABASE_URL to sqlite:<path> or postgres://…"
+        )))
     }
 
     /// Brings the schema up to this binary's, under a lock; refuses a newer schema.
     pub async fn migrate(&self) -> Result<(), DbError> {
-        todo!()
+        migrations::run(self).await
     }
 
     /// Begins a writing transaction.
     pub async fn begin(&self) -> Result<Tx, DbError> {
-        todo!()
+        Ok(match self {
+            // A transaction that reads first and upgrades later is refused at once when another one
+            // wrote in between, whatever the busy timeout says; so the write lock is taken first.
+            Self::Sqlite { write, .. } => Tx::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+        })
     }
 
-    /// Begins a reading transaction.
+    /// Begins a reading transaction: one snapshot, no writes.
     pub async fn read(&self) -> Result<Tx, DbError> {
-        todo!()
+        Ok(match self {
+            Self::Sqlite { read, .. } => Tx::Sqlite(read.begin().await?),
+            Self::Postgres(pool) => {
+                Tx::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+            }
+        })
+    }
+
+    /// Closes all connections; waits for those in use.
+    pub async fn close(&self) {
+        match self {
+            Self::Sqlite { read, write } => {
+                read.close().await;
+                write.close().await;
+            }
+            Self::Postgres(pool) => pool.close().await,
+        }
     }
 }
 
 impl Tx {
     /// Commits.
     pub async fn commit(self) -> Result<(), DbError> {
-        todo!()
+        match self {
+            Self::Sqlite(tx) => tx.commit().await?,
+            Self::Postgres(tx) => tx.commit().await?,
+        }
+        Ok(())
     }
+}
+
+async fn open_sqlite(path: &str, readers: u32) -> Result<Db, DbError> {
+    if path.is_empty() || path.contains(":memory:") || path.contains('?') {
+        return Err(DbError::Url(format!(
+            "{path:?} is not a database file; give a plain path: sqlite:<path> (in-memory databases are not supported)"
+        )));
+    }
+    if let Some(folder) = Path::new(path).parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        tokio::fs::create_dir_all(folder).await.map_err(|error| {
+            DbError::Url(format!("cannot create {} for the database: {error}", folder.display()))
+        })?;
+    }
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY);
+    let write = SqlitePoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(ACQUIRE)
+        .max_lifetime(None)
+        .idle_timeout(None)
+        .connect_with(options.clone())
+        .await?;
+    let read = SqlitePoolOptions::new()
+        .max_connections(readers)
+        .acquire_timeout(ACQUIRE)
+        .max_lifetime(None)
+        .connect_lazy_with(options.pragma("query_only", "ON"));
+    Ok(Db::Sqlite { read, write })
+}
+
+async fn open_postgres(url: &str, pool: u32) -> Result<Db, DbError> {
+    let options = PgConnectOptions::from_str(url)?.application_name("tasksgodzilla").options([
+        ("statement_timeout", "60s"),
+        ("lock_timeout", "20s"),
+        ("idle_in_transaction_session_timeout", "60s"),
+    ]);
+    let pool =
+        PgPoolOptions::new().max_connections(pool).acquire_timeout(ACQUIRE).connect_with(options).await?;
+    Ok(Db::Postgres(pool))
 }

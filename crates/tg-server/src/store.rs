@@ -6,6 +6,7 @@ pub mod call;
 pub mod event;
 pub mod project;
 pub mod protocol;
+pub(crate) mod record;
 pub mod step;
 
 /// Why the store could not do it.
@@ -42,6 +43,40 @@ pub enum StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        Self::Db(error.into())
+        let taken = error.as_database_error().filter(|cause| cause.is_unique_violation());
+        match taken {
+            Some(cause) => Self::Conflict(format!("such a row exists already: {}", cause.message())),
+            None => Self::Db(error.into()),
+        }
     }
+}
+
+/// The row that a statement had to touch, or the reason why it did not.
+pub(crate) fn touched(rows: u64, otherwise: impl FnOnce() -> StoreError) -> Result<(), StoreError> {
+    if rows == 1 { Ok(()) } else { Err(otherwise()) }
+}
+
+/// No such row.
+pub(crate) fn not_found(table: &'static str, id: impl ToString) -> StoreError {
+    StoreError::NotFound { table, id: id.to_string() }
+}
+
+/// Every statement of the store, the queue and the dialect, by `file::NAME`; for the tests that
+/// prepare them and look at their plans.
+#[cfg(feature = "testing")]
+pub fn statements() -> Vec<(String, &'static str)> {
+    let files = [
+        ("dialect", crate::db::dialect::ALL),
+        ("queue", crate::queue::ALL),
+        ("project", project::ALL),
+        ("protocol", protocol::ALL),
+        ("step", step::ALL),
+        ("event", event::ALL),
+        ("call", call::ALL),
+        ("artifact", artifact::ALL),
+    ];
+    files
+        .iter()
+        .flat_map(|(file, all)| all.iter().map(move |(name, text)| (format!("{file}::{name}"), *text)))
+        .collect()
 }

@@ -1,1 +1,253 @@
-//! What differs between the two databases, in one file: dispatch, clock, claim, locks.
+//! What differs between the two databases, in one file: dispatch, values, clock, locks, and the few
+//! words of the schema text that have two spellings. Knows no table.
+//!
+//! Rows hold only TEXT, BIGINT and NULL, so one small `Arg` and one `Row` serve both drivers and a
+//! statement is written once.
+
+use sqlx::{Row as _, postgres::PgRow, sqlite::SqliteRow};
+
+use super::Tx;
+
+/// A value bound to a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Arg {
+    /// BIGINT.
+    Int(Option<i64>),
+    /// TEXT.
+    Text(Option<String>),
+}
+
+impl From<i64> for Arg {
+    fn from(value: i64) -> Self {
+        Self::Int(Some(value))
+    }
+}
+
+impl From<Option<i64>> for Arg {
+    fn from(value: Option<i64>) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<bool> for Arg {
+    fn from(value: bool) -> Self {
+        Self::Int(Some(i64::from(value)))
+    }
+}
+
+impl From<&str> for Arg {
+    fn from(value: &str) -> Self {
+        Self::Text(Some(value.to_owned()))
+    }
+}
+
+impl From<String> for Arg {
+    fn from(value: String) -> Self {
+        Self::Text(Some(value))
+    }
+}
+
+impl From<&String> for Arg {
+    fn from(value: &String) -> Self {
+        Self::Text(Some(value.clone()))
+    }
+}
+
+impl From<Option<&str>> for Arg {
+    fn from(value: Option<&str>) -> Self {
+        Self::Text(value.map(str::to_owned))
+    }
+}
+
+impl From<Option<String>> for Arg {
+    fn from(value: Option<String>) -> Self {
+        Self::Text(value)
+    }
+}
+
+impl From<&Option<String>> for Arg {
+    fn from(value: &Option<String>) -> Self {
+        Self::Text(value.clone())
+    }
+}
+
+/// A row of either driver.
+pub enum Row {
+    /// Of SQLite.
+    Sqlite(SqliteRow),
+    /// Of Postgres.
+    Postgres(PgRow),
+}
+
+impl From<SqliteRow> for Row {
+    fn from(row: SqliteRow) -> Self {
+        Self::Sqlite(row)
+    }
+}
+
+impl From<PgRow> for Row {
+    fn from(row: PgRow) -> Self {
+        Self::Postgres(row)
+    }
+}
+
+impl Row {
+    /// Reads a BIGINT column.
+    pub fn int(&self, column: &str) -> Result<Option<i64>, sqlx::Error> {
+        match self {
+            Self::Sqlite(row) => row.try_get(column),
+            Self::Postgres(row) => row.try_get(column),
+        }
+    }
+
+    /// Reads a TEXT column.
+    pub fn text(&self, column: &str) -> Result<Option<String>, sqlx::Error> {
+        match self {
+            Self::Sqlite(row) => row.try_get(column),
+            Self::Postgres(row) => row.try_get(column),
+        }
+    }
+}
+
+/// Lists bound values.
+macro_rules! args {
+    ($($value:expr),* $(,)?) => { vec![$($crate::db::dialect::Arg::from($value)),*] };
+}
+pub(crate) use args;
+
+/// Declares the statements of a file: a constant each, and `ALL` for the test that prepares them.
+/// A name ending in `_POSTGRES` or `_SQLITE` is for that database only.
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident = $text:expr;)*) => {
+        $($(#[$doc])* pub const $name: &str = $text;)*
+        /// Every statement of this file by name.
+        #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "read by tests only"))]
+        pub const ALL: &[(&str, &str)] = &[$((stringify!($name), $name)),*];
+    };
+}
+pub(crate) use statements;
+
+/// Runs the same expression on whichever driver the transaction belongs to.
+macro_rules! on {
+    ($tx:expr, $connection:ident, $query:ident($sql:expr, $args:expr) => $body:expr) => {
+        match $tx {
+            Tx::Sqlite(tx) => {
+                let $connection = &mut **tx;
+                let $query = bound!(sqlx::Sqlite, $sql, $args);
+                $body
+            }
+            Tx::Postgres(tx) => {
+                let $connection = &mut **tx;
+                let $query = bound!(sqlx::Postgres, $sql, $args);
+                $body
+            }
+        }
+    };
+}
+
+macro_rules! bound {
+    ($database:ty, $sql:expr, $args:expr) => {
+        $args.into_iter().fold(sqlx::query::<$database>($sql), |query, arg| match arg {
+            Arg::Int(value) => query.bind(value),
+            Arg::Text(value) => query.bind(value),
+        })
+    };
+}
+
+mod sql {
+    statements! {
+        NOW_SQLITE = "SELECT CAST(ROUND(unixepoch('now', 'subsec') * 1000) AS INTEGER) AS now";
+        NOW_POSTGRES = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) AS now";
+        LOCK_POSTGRES = "SELECT pg_advisory_xact_lock($1)";
+    }
+}
+#[cfg(feature = "testing")]
+pub use sql::ALL;
+
+/// Things that go one at a time across all processes. SQLite has one writer and needs no lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Serial {
+    /// Claims: caps are counted, so two claims must not look at once.
+    Claim,
+    /// Events: sequence numbers must become visible in their order, or a reader that follows them
+    /// would miss one.
+    Events,
+}
+
+impl Serial {
+    const fn key(self) -> i64 {
+        match self {
+            Self::Claim => 0x7461_736b_0001,
+            Self::Events => 0x7461_736b_0002,
+        }
+    }
+}
+
+impl Tx {
+    /// Every row of a query.
+    pub(crate) async fn all(&mut self, sql: &'static str, args: Vec<Arg>) -> Result<Vec<Row>, sqlx::Error> {
+        on!(self, connection, query(sql, args) => {
+            Ok(query.fetch_all(connection).await?.into_iter().map(Row::from).collect())
+        })
+    }
+
+    /// The first row of a query, if any.
+    pub(crate) async fn first(
+        &mut self,
+        sql: &'static str,
+        args: Vec<Arg>,
+    ) -> Result<Option<Row>, sqlx::Error> {
+        on!(self, connection, query(sql, args) => {
+            Ok(query.fetch_optional(connection).await?.map(Row::from))
+        })
+    }
+
+    /// Runs a statement; the number of rows it touched.
+    pub(crate) async fn execute(&mut self, sql: &'static str, args: Vec<Arg>) -> Result<u64, sqlx::Error> {
+        on!(self, connection, query(sql, args) => {
+            Ok(query.execute(connection).await?.rows_affected())
+        })
+    }
+
+    /// Which of two texts belongs to this database.
+    pub(crate) const fn pick(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {
+        match self {
+            Self::Sqlite(_) => sqlite,
+            Self::Postgres(_) => postgres,
+        }
+    }
+
+    /// The transaction runs on Postgres, where rows must be locked by name.
+    pub(crate) const fn locks_rows(&self) -> bool {
+        matches!(self, Self::Postgres(_))
+    }
+
+    /// The database's clock in milliseconds since the epoch, UTC.
+    pub(crate) async fn now(&mut self) -> Result<i64, sqlx::Error> {
+        let row = self.first(self.pick(sql::NOW_SQLITE, sql::NOW_POSTGRES), args![]).await?;
+        row.ok_or(sqlx::Error::RowNotFound)?.int("now")?.ok_or(sqlx::Error::RowNotFound)
+    }
+
+    /// Waits until no other transaction is at the same thing; held to the end of the transaction.
+    pub(crate) async fn serialize(&mut self, what: Serial) -> Result<(), sqlx::Error> {
+        if self.locks_rows() {
+            self.execute(sql::LOCK_POSTGRES, args![what.key()]).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Spells the few words of the schema text that differ: `@identity@` (a numeric primary key that the
+/// database counts up and never reuses) and `@busy_table@` (storage settings of a table whose rows
+/// change all the time).
+pub(crate) fn schema_text(text: &str, postgres: bool) -> String {
+    let (identity, busy) = if postgres {
+        (
+            "BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY",
+            " WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02)",
+        )
+    } else {
+        ("INTEGER PRIMARY KEY AUTOINCREMENT", "")
+    };
+    text.replace("@identity@", identity).replace("@busy_table@", busy)
+}

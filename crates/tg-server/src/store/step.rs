@@ -2,24 +2,101 @@
 
 use tg_core::{
     ids::{RunId, StepId},
+    lifecycle::RuntimeState,
     protocol::StepRun,
     scope::Scope,
+    step::{StepStatus, StepType},
 };
 
-use super::StoreError;
-use crate::{db::Tx, queue::Lease};
+use super::{
+    StoreError, not_found,
+    record::{Record, json_text},
+    touched,
+};
+use crate::{
+    db::{
+        Tx,
+        dialect::{Row, args},
+    },
+    queue::{self, Lease},
+};
+
+mod sql {
+    use crate::db::dialect::statements;
+
+    macro_rules! select {
+        ($rest:literal) => {
+            concat!(
+                "SELECT s.id, s.protocol_run_id, s.step_index, s.step_name, s.step_type, s.status, s.status_reason, ",
+                "s.model, s.summary, s.engine_id, s.policy, s.retries, s.runtime_state, s.start_sha, s.head_sha, ",
+                "s.started_at, s.finished_at, s.created_at, s.updated_at FROM step_runs s ",
+                $rest
+            )
+        };
+    }
+
+    statements! {
+        LOAD = select!(
+            "JOIN protocol_runs p ON p.id = s.protocol_run_id \
+             WHERE s.id = $1 AND (CAST($2 AS BIGINT) IS NULL OR p.project_id = $2)"
+        );
+        LIST = select!(
+            "JOIN protocol_runs p ON p.id = s.protocol_run_id \
+             WHERE s.protocol_run_id = $1 AND (CAST($2 AS BIGINT) IS NULL OR p.project_id = $2) \
+             ORDER BY s.step_index"
+        );
+        STARTED = "UPDATE step_runs SET started_at = $1, start_sha = $2, updated_at = $1 \
+                   WHERE id = $3 AND status = 'running'";
+        STATE = "SELECT id, runtime_state FROM step_runs WHERE id = $1";
+        STATE_POSTGRES = "SELECT id, runtime_state FROM step_runs WHERE id = $1 FOR NO KEY UPDATE";
+        SET_STATE = "UPDATE step_runs SET runtime_state = $1 WHERE id = $2";
+    }
+}
+#[cfg(feature = "testing")]
+pub(super) use sql::ALL;
+
+const TABLE: &str = "step_runs";
+
+fn read(row: Row) -> Result<StepRun, StoreError> {
+    let row = Record::numbered(TABLE, "id", row);
+    Ok(StepRun {
+        id: StepId(row.int("id")?),
+        protocol_run_id: RunId(row.int("protocol_run_id")?),
+        step_index: row.int("step_index")?,
+        step_name: row.text("step_name")?,
+        step_type: row.word("step_type", StepType::parse)?,
+        status: row.word("status", StepStatus::parse)?,
+        status_reason: row.maybe_json("status_reason")?,
+        model: row.maybe_text("model")?,
+        summary: row.maybe_text("summary")?,
+        engine_id: row.maybe_text("engine_id")?,
+        policy: row.maybe_json("policy")?,
+        retries: row.int("retries")?,
+        runtime_state: row.json("runtime_state")?,
+        start_sha: row.maybe_text("start_sha")?,
+        head_sha: row.maybe_text("head_sha")?,
+        started_at: row.maybe_int("started_at")?,
+        finished_at: row.maybe_int("finished_at")?,
+        created_at: row.int("created_at")?,
+        updated_at: row.int("updated_at")?,
+    })
+}
 
 /// Loads one.
 pub async fn load(tx: &mut Tx, scope: &Scope, id: StepId) -> Result<StepRun, StoreError> {
-    todo!()
+    let scope = scope.project().map(|project| project.0);
+    let row = tx.first(sql::LOAD, args![id.0, scope]).await?;
+    read(row.ok_or_else(|| not_found(TABLE, id))?)
 }
 
 /// Steps of a run by index.
 pub async fn list(tx: &mut Tx, scope: &Scope, run: RunId) -> Result<Vec<StepRun>, StoreError> {
-    todo!()
+    let scope = scope.project().map(|project| project.0);
+    let rows = tx.all(sql::LIST, args![run.0, scope]).await?;
+    rows.into_iter().map(read).collect()
 }
 
-/// Records that execution began, and from which commit.
+/// Records that execution began, and from which commit. A later attempt overwrites an earlier one.
 pub async fn set_started(
     tx: &mut Tx,
     lease: &Lease,
@@ -27,10 +104,18 @@ pub async fn set_started(
     start_sha: &str,
     now: i64,
 ) -> Result<(), StoreError> {
-    todo!()
+    queue::check(tx, lease).await?;
+    let rows = tx.execute(sql::STARTED, args![now, start_sha, step.0]).await?;
+    touched(rows, || StoreError::Conflict(format!("step {step} is not running; its start is not recorded")))
 }
 
 /// Adds used tokens to the step's counters.
 pub async fn add_tokens(tx: &mut Tx, lease: &Lease, step: StepId, tokens: u64) -> Result<(), StoreError> {
-    todo!()
+    queue::check(tx, lease).await?;
+    let text = tx.pick(sql::STATE, sql::STATE_POSTGRES);
+    let row = tx.first(text, args![step.0]).await?.ok_or_else(|| not_found(TABLE, step))?;
+    let mut state: RuntimeState = Record::numbered(TABLE, "id", row).json("runtime_state")?;
+    state.tokens_used = state.tokens_used.saturating_add(tokens);
+    let rows = tx.execute(sql::SET_STATE, args![json_text(&state), step.0]).await?;
+    touched(rows, || not_found(TABLE, step))
 }

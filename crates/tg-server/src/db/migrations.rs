@@ -1,0 +1,50 @@
+//! The schema and its history. One text serves both databases; `dialect::schema_text` spells the two
+//! words that differ. A text that was released is never changed: its checksum is compared at start.
+
+use sqlx::{
+    AssertSqlSafe, SqlSafeStr,
+    migrate::{MigrateError, Migration, MigrationType, Migrator},
+};
+
+use super::{Db, DbError, dialect::schema_text};
+
+/// Version, name and text of every migration, oldest first.
+pub(super) const MIGRATIONS: &[(i64, &str, &str)] =
+    &[(1, "first tables", include_str!("migrations/0001_first_tables.sql"))];
+
+fn migrator(postgres: bool) -> Migrator {
+    let migrations = MIGRATIONS.iter().map(|(version, name, text)| {
+        // Safe: the text is part of this binary.
+        let text = AssertSqlSafe(schema_text(text, postgres)).into_sql_str();
+        Migration::new(*version, (*name).into(), MigrationType::Simple, text, false)
+    });
+    Migrator::with_migrations(migrations.collect())
+}
+
+/// Applies what is missing. Two processes that start at once wait for each other.
+pub(super) async fn run(db: &Db) -> Result<(), DbError> {
+    match db {
+        Db::Sqlite { write, .. } => {
+            // The driver has no migration lock for SQLite; the write lock of an outer transaction is one.
+            let mut tx = write.begin_with("BEGIN IMMEDIATE").await?;
+            migrator(false).run_direct(None, &mut *tx, false).await.map_err(explain)?;
+            tx.commit().await?;
+        }
+        Db::Postgres(pool) => {
+            // The lock belongs to the session. Closing the connection frees it, also after a failure.
+            let mut connection = pool.acquire().await?.detach();
+            let outcome = migrator(true).run_direct(None, &mut connection, false).await;
+            sqlx::Connection::close(connection).await?;
+            outcome.map_err(explain)?;
+        }
+    }
+    Ok(())
+}
+
+fn explain(error: MigrateError) -> DbError {
+    let known = MIGRATIONS.last().map_or(0, |(version, _, _)| *version);
+    match error {
+        MigrateError::VersionMissing(found) if found > known => DbError::Newer { found, known },
+        other => DbError::Migrate(other),
+    }
+}
