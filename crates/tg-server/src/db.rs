@@ -38,7 +38,12 @@ pub enum Tx {
     /// On SQLite; a writing one began IMMEDIATE.
     Sqlite(Transaction<'static, Sqlite>),
     /// On Postgres.
-    Postgres(Transaction<'static, Postgres>),
+    Postgres {
+        /// The driver's transaction.
+        tx: Transaction<'static, Postgres>,
+        /// It may write, and locks the rows it decides on.
+        writing: bool,
+    },
 }
 
 /// Why the database could not do it.
@@ -92,7 +97,7 @@ impl Db {
             // A transaction that reads first and upgrades later is refused at once when another one
             // wrote in between, whatever the busy timeout says; so the write lock is taken first.
             Self::Sqlite { write, .. } => Tx::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
-            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+            Self::Postgres(pool) => Tx::Postgres { tx: pool.begin().await?, writing: true },
         })
     }
 
@@ -100,9 +105,10 @@ impl Db {
     pub async fn read(&self) -> Result<Tx, DbError> {
         Ok(match self {
             Self::Sqlite { read, .. } => Tx::Sqlite(read.begin().await?),
-            Self::Postgres(pool) => {
-                Tx::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
-            }
+            Self::Postgres(pool) => Tx::Postgres {
+                tx: pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?,
+                writing: false,
+            },
         })
     }
 
@@ -123,7 +129,7 @@ impl Tx {
     pub async fn commit(self) -> Result<(), DbError> {
         match self {
             Self::Sqlite(tx) => tx.commit().await?,
-            Self::Postgres(tx) => tx.commit().await?,
+            Self::Postgres { tx, .. } => tx.commit().await?,
         }
         Ok(())
     }

@@ -1,12 +1,23 @@
 //! `advance`: the only writer of run and step status. One transaction holds statuses, events, next
 //! jobs, cancelled jobs, and (by the caller) "this job finished".
 
+use std::time::Duration;
+
 use tg_core::{
-    ids::RunId,
-    lifecycle::{Decision, Refused, Signal},
+    ids::{ProjectId, RunId},
+    lifecycle::{self, Decision, Refused, Signal},
 };
 
-use crate::{app::App, db::Tx, queue::Lease, store::StoreError};
+use crate::{
+    app::App,
+    db::Tx,
+    queue::{self, Lease},
+    store::{
+        StoreError,
+        event::{self, Context},
+        protocol::{self, FlowSettings},
+    },
+};
 
 /// Who or what brought a signal.
 #[derive(Debug, Clone, Default)]
@@ -30,6 +41,9 @@ pub enum FlowError {
     Store(#[from] StoreError),
 }
 
+/// Most signals that may follow from one; more is a rule that runs in a circle.
+const MOST_FOLLOWING: usize = 64;
+
 /// Decides on a signal and writes down what follows, in the caller's transaction; then the signals
 /// that follow from it. The caller commits and then calls `app.wake.notify()`.
 pub async fn advance(
@@ -39,5 +53,68 @@ pub async fn advance(
     signal: Signal,
     cause: &Cause<'_>,
 ) -> Result<Vec<Decision>, FlowError> {
-    todo!()
+    if let Some(lease) = cause.lease {
+        queue::check(tx, lease).await?;
+    }
+    let settings = FlowSettings {
+        auto_qa_after_exec: app.config.auto_qa_after_exec,
+        auto_qa_on_ci: app.config.auto_qa_on_ci,
+        max_loop_iterations: app.config.max_loop_iterations,
+    };
+    let mut decisions = Vec::new();
+    let mut next = Some(signal);
+    while let Some(signal) = next {
+        if decisions.len() == MOST_FOLLOWING {
+            return Err(StoreError::Conflict(format!(
+                "protocol run {run}: more than {MOST_FOLLOWING} signals follow from one; nothing is written"
+            ))
+            .into());
+        }
+        let flow = protocol::flow(tx, run, settings, cause.lease.map(|lease| &lease.job_id)).await?;
+        let decision = lifecycle::decide(&flow, &signal)?;
+        write(tx, &decision, flow.run.project_id, cause, app.clock.now()).await?;
+        next = decision.then.clone();
+        decisions.push(decision);
+    }
+    Ok(decisions)
+}
+
+/// Writes one decision whole; an empty one writes nothing.
+async fn write(
+    tx: &mut Tx,
+    decision: &Decision,
+    project: ProjectId,
+    cause: &Cause<'_>,
+    now: i64,
+) -> Result<(), StoreError> {
+    protocol::apply(tx, decision, now).await?;
+    // The answering job ends with this transaction; cancelling it would fence out its own answer.
+    let own = cause.lease.map(|lease| &lease.job);
+    for job in decision.cancel.iter().filter(|job| Some(*job) != own) {
+        queue::cancel(tx, job).await?;
+    }
+    let mut queued = Vec::with_capacity(decision.enqueue.len());
+    for what in &decision.enqueue {
+        if let Some(lease) = cause.lease.filter(|lease| lease.job == what.job) {
+            queue::yield_key(tx, lease).await?;
+        }
+        let id = queue::enqueue(tx, what, Some(project), Duration::ZERO, cause.request_id).await?;
+        queued.push((&what.job, id));
+    }
+    let context = Context {
+        project: Some(project),
+        run: Some(decision.run_id),
+        actor: cause.actor.map(str::to_owned),
+        request_id: cause.request_id.map(str::to_owned),
+        job_id: cause.lease.map(|lease| lease.job_id.to_string()),
+    };
+    for event in &decision.events {
+        let named = queued.iter().find(|(job, _)| Some(*job) == event.job.as_ref());
+        let event = match named {
+            Some((_, id)) => event.clone().with("job_id", id.to_string()),
+            None => event.clone(),
+        };
+        event::append(tx, &context, &event, now).await?;
+    }
+    Ok(())
 }

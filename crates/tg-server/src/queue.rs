@@ -4,12 +4,31 @@
 use std::time::Duration;
 
 use tg_core::{
-    ids::{Fence, JobId, ProjectId},
-    job::{Job, JobStatus},
+    event::{Event, EventKind},
+    ids::{Fence, JobId, ProjectId, RunId, StepId},
+    job::{Job, JobStatus, MAX_ATTEMPTS},
     lifecycle::Enqueue,
 };
 
-use crate::{db::Tx, store::StoreError};
+use crate::{
+    db::{
+        Tx,
+        dialect::{Row, Serial, args},
+    },
+    store::{
+        StoreError, event, not_found,
+        record::{Record, json_text},
+        touched,
+    },
+};
+#[cfg(feature = "testing")]
+pub(crate) use sql::ALL;
+
+mod sql;
+
+const TABLE: &str = "jobs";
+/// What a job that no code of this binary understands ends with.
+const UNKNOWN: &str = "this binary does not know such a job; it was queued by a newer one";
 
 /// The right to do a job now. Proof that a write comes from its present holder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,12 +80,40 @@ pub struct JobRow {
     pub finished_at: Option<i64>,
 }
 
-/// Database time in milliseconds: judges leases on Postgres; process time on SQLite.
+/// The database's clock in milliseconds since the epoch, UTC: the only judge of leases. On SQLite it is
+/// the clock of this machine.
 pub async fn now(tx: &mut Tx) -> Result<i64, StoreError> {
-    todo!()
+    Ok(tx.now().await?)
 }
 
-/// Queues a job, or returns its live twin's id.
+/// What a job is about, as its row names it.
+struct Subject {
+    run: Option<RunId>,
+    step: Option<StepId>,
+    project: Option<ProjectId>,
+}
+
+async fn subject(tx: &mut Tx, job: &Job, project: Option<ProjectId>) -> Result<Subject, StoreError> {
+    let (table, id, step, text) = match job {
+        Job::PlanProtocol { protocol_run_id } | Job::OpenPullRequest { protocol_run_id } => {
+            ("protocol_runs", protocol_run_id.0, None, sql::PROJECT_OF_RUN)
+        }
+        Job::ExecuteStep { step_run_id } | Job::CheckQuality { step_run_id } => {
+            ("step_runs", step_run_id.0, Some(*step_run_id), sql::PROJECT_OF_STEP)
+        }
+        Job::Maintenance => return Ok(Subject { run: None, step: None, project }),
+    };
+    let row = tx.first(text, args![id]).await?.ok_or_else(|| not_found(table, id))?;
+    let row = Record::numbered("protocol_runs", "id", row);
+    Ok(Subject {
+        run: Some(RunId(row.int("id")?)),
+        step,
+        project: Some(ProjectId(row.int("project_id")?)),
+    })
+}
+
+/// Queues a job, or returns its live twin's id. Run, step and project are found through the subject;
+/// `project` counts for a job without one only.
 pub async fn enqueue(
     tx: &mut Tx,
     what: &Enqueue,
@@ -74,17 +121,95 @@ pub async fn enqueue(
     delay: Duration,
     request_id: Option<&str>,
 ) -> Result<JobId, StoreError> {
-    todo!()
+    let subject = subject(tx, &what.job, project).await?;
+    let key = what.job.unique_key();
+    // A twin may end between the two statements; then the second round inserts.
+    for _ in 0..3 {
+        let now = now(tx).await?;
+        let values = args![
+            uuid::Uuid::now_v7().to_string(),
+            what.job.kind(),
+            json_text(&what.job),
+            what.priority.rank(),
+            now.saturating_add(millis(delay)),
+            MAX_ATTEMPTS,
+            &key,
+            what.job.concurrency_key(subject.project),
+            request_id,
+            subject.project.map(|id| id.0),
+            subject.run.map(|id| id.0),
+            subject.step.map(|id| id.0),
+            now,
+        ];
+        let row = match tx.first(sql::ENQUEUE, values).await? {
+            Some(row) => Some(row),
+            None => tx.first(sql::TWIN, args![&key]).await?,
+        };
+        if let Some(row) = row {
+            return Ok(JobId(Record::named(TABLE, "id", row).text("id")?));
+        }
+    }
+    Err(StoreError::Conflict(format!("job {key} is queued and ended again and again; try again")))
 }
 
-/// Takes the first due job under the caps, counts the attempt, bumps the fence.
+/// Takes the first due job under the caps, counts the attempt, bumps the fence. At most `project_cap`
+/// jobs of a project run at once, unless `job_limits` says otherwise. A job that does not parse is
+/// failed (`unknown_job`) and the next one taken.
 pub async fn claim(
     tx: &mut Tx,
     owner: &str,
     lease: Duration,
     project_cap: i64,
 ) -> Result<Option<Lease>, StoreError> {
-    todo!()
+    tx.serialize(Serial::Claim).await?;
+    loop {
+        let now = now(tx).await?;
+        let until = now.saturating_add(millis(lease));
+        let text = tx.pick(sql::CLAIM_SQLITE, sql::CLAIM_POSTGRES);
+        let Some(row) = tx.first(text, args![now, project_cap, owner, until]).await? else {
+            return Ok(None);
+        };
+        let row = Record::named(TABLE, "id", row);
+        match job(&row) {
+            Ok(job) => {
+                return Ok(Some(Lease {
+                    job_id: JobId(row.text("id")?),
+                    fence: Fence(row.int("fence")?),
+                    job,
+                    attempt: row.int("attempts")?,
+                    max_attempts: row.int("max_attempts")?,
+                    owner: owner.to_owned(),
+                    project: row.maybe_int("project_id")?.map(ProjectId),
+                    request_id: row.maybe_text("request_id")?,
+                }));
+            }
+            Err(StoreError::Corrupt { .. }) => discard(tx, &row, now).await?,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Reads what to do; kind and payload must agree.
+fn job(row: &Record) -> Result<Job, StoreError> {
+    let job: Job = row.json("payload")?;
+    if row.text("kind")? == job.kind() { Ok(job) } else { Err(row.corrupt("kind")) }
+}
+
+/// Ends a job that this binary cannot read, so that it is not claimed for ever.
+async fn discard(tx: &mut Tx, row: &Record, now: i64) -> Result<(), StoreError> {
+    let (id, kind) = (row.text("id")?, row.text("kind")?);
+    tracing::error!(job = %id, kind = %kind, "{UNKNOWN}");
+    let rows = tx.execute(sql::END, args!["failed", UNKNOWN, now, &id, row.int("fence")?]).await?;
+    touched(rows, || StoreError::FencedOut(id.clone()))?;
+    let context = event::Context {
+        project: row.maybe_int("project_id")?.map(ProjectId),
+        run: row.maybe_int("protocol_run_id")?.map(RunId),
+        job_id: Some(id),
+        ..event::Context::default()
+    };
+    let event = Event::run(EventKind::UnknownJob).with("job_type", kind);
+    event::append(tx, &context, &event, now).await?;
+    Ok(())
 }
 
 /// What a renewal found of one job.
@@ -100,37 +225,82 @@ pub struct Renewed {
 
 /// Renews every lease of this owner; a job missing from the answer is lost.
 pub async fn renew(tx: &mut Tx, owner: &str, lease: Duration) -> Result<Vec<Renewed>, StoreError> {
-    todo!()
+    let until = now(tx).await?.saturating_add(millis(lease));
+    let read = |row| {
+        let row = Record::named(TABLE, "id", row);
+        Ok(Renewed {
+            job_id: JobId(row.text("id")?),
+            fence: Fence(row.int("fence")?),
+            cancel_requested: row.flag("cancel_requested")?,
+        })
+    };
+    tx.all(sql::RENEW, args![until, owner]).await?.into_iter().map(read).collect()
+}
+
+fn fenced_out(lease: &Lease) -> StoreError {
+    StoreError::FencedOut(lease.job_id.to_string())
 }
 
 /// Fails with `FencedOut` unless the lease is still held. First statement of every job write.
+///
+/// On Postgres it locks the run and then the job: everybody takes these two in this order, so a
+/// person's cancel (run, then its jobs) and a job's answer never wait for each other in a circle.
 pub async fn check(tx: &mut Tx, lease: &Lease) -> Result<(), StoreError> {
-    todo!()
+    if tx.locks_rows() {
+        tx.first(sql::LOCK_RUN_POSTGRES, args![&lease.job_id.0]).await?;
+    }
+    let text = tx.locking(sql::CHECK, sql::CHECK_POSTGRES);
+    match tx.first(text, args![&lease.job_id.0, lease.fence.0]).await? {
+        Some(_) => Ok(()),
+        None => Err(fenced_out(lease)),
+    }
+}
+
+async fn end(tx: &mut Tx, lease: &Lease, state: JobStatus, error: Option<&str>) -> Result<(), StoreError> {
+    let now = now(tx).await?;
+    let values = args![state.as_str(), error, now, &lease.job_id.0, lease.fence.0];
+    touched(tx.execute(sql::END, values).await?, || fenced_out(lease))
 }
 
 /// Finishes the job (0 rows = `FencedOut`).
 pub async fn finish(tx: &mut Tx, lease: &Lease) -> Result<(), StoreError> {
-    todo!()
+    end(tx, lease, JobStatus::Finished, None).await
 }
 
-/// Puts the job back with its back-off; the attempt stays counted.
+/// Puts the job back with its back-off; the attempt stays counted. `Conflict` when none is left.
 pub async fn retry(tx: &mut Tx, lease: &Lease, delay: Duration, error: &str) -> Result<(), StoreError> {
-    todo!()
+    if lease.attempt >= lease.max_attempts {
+        return Err(StoreError::Conflict(format!(
+            "job {} made all {} attempts; it can only end as failed",
+            lease.job_id, lease.max_attempts
+        )));
+    }
+    let run_at = now(tx).await?.saturating_add(millis(delay));
+    let rows = tx.execute(sql::RETRY, args![run_at, error, &lease.job_id.0, lease.fence.0]).await?;
+    touched(rows, || fenced_out(lease))
 }
 
 /// Ends the job as failed.
 pub async fn fail(tx: &mut Tx, lease: &Lease, error: &str) -> Result<(), StoreError> {
-    todo!()
+    end(tx, lease, JobStatus::Failed, Some(error)).await
 }
 
 /// Ends the job as cancelled.
 pub async fn cancelled(tx: &mut Tx, lease: &Lease) -> Result<(), StoreError> {
-    todo!()
+    end(tx, lease, JobStatus::Cancelled, None).await
 }
 
 /// Hands the job back at a graceful stop: queued, the attempt not counted, fence untouched.
 pub async fn release(tx: &mut Tx, lease: &Lease) -> Result<(), StoreError> {
-    todo!()
+    let rows = tx.execute(sql::RELEASE, args![&lease.job_id.0, lease.fence.0]).await?;
+    touched(rows, || fenced_out(lease))
+}
+
+/// Gives up the dedupe key of a job that is about to end, so that its answer can queue the same work
+/// again in the same transaction instead of meeting the ending job as a live twin.
+pub async fn yield_key(tx: &mut Tx, lease: &Lease) -> Result<(), StoreError> {
+    let rows = tx.execute(sql::YIELD_KEY, args![&lease.job_id.0, lease.fence.0]).await?;
+    touched(rows, || fenced_out(lease))
 }
 
 /// A job whose holder died.
@@ -148,24 +318,101 @@ pub struct Rescued {
     pub status: JobStatus,
 }
 
-/// Takes back jobs whose lease ran out, at most `limit`. Failed ones must go through
-/// `flow::advance` (`GaveUp`) in the same transaction.
+/// Takes back jobs whose lease ran out, at most `limit`. They are due at once: the wait for the lease
+/// was their back-off. Failed ones must go through `flow::advance` (`GaveUp`) in the same transaction.
 pub async fn rescue(tx: &mut Tx, limit: i64) -> Result<Vec<Rescued>, StoreError> {
-    todo!()
+    let now = now(tx).await?;
+    if tx.locks_rows() {
+        tx.all(sql::LOCK_EXPIRED_RUNS_POSTGRES, args![now, limit]).await?;
+    }
+    let rows = tx.all(tx.pick(sql::EXPIRED_SQLITE, sql::EXPIRED_POSTGRES), args![now, limit]).await?;
+    let mut rescued = Vec::with_capacity(rows.len());
+    for row in rows {
+        rescued.extend(take_back(tx, row, now).await?);
+    }
+    Ok(rescued)
 }
 
-/// Cancels the live job of this subject: queued → cancelled at once, started → asked to stop and
-/// fenced (its late result is refused). No live job = nothing.
+async fn take_back(tx: &mut Tx, row: Row, now: i64) -> Result<Option<Rescued>, StoreError> {
+    let row = Record::named(TABLE, "id", row);
+    let job = match job(&row) {
+        Ok(job) => job,
+        Err(StoreError::Corrupt { .. }) => {
+            discard(tx, &row, now).await?;
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let (id, fence, attempts) = (row.text("id")?, row.int("fence")?, row.int("attempts")?);
+    let status = if row.flag("cancel_requested")? {
+        JobStatus::Cancelled
+    } else if attempts >= row.int("max_attempts")? {
+        JobStatus::Failed
+    } else {
+        JobStatus::Queued
+    };
+    let error = "the worker died or lost its lease while it was at work";
+    let rows = match status {
+        JobStatus::Queued => tx.execute(sql::RETRY, args![now, error, &id, fence]).await?,
+        ended => tx.execute(sql::END, args![ended.as_str(), error, now, &id, fence]).await?,
+    };
+    touched(rows, || StoreError::FencedOut(id.clone()))?;
+    let project = row.maybe_int("project_id")?.map(ProjectId);
+    Ok(Some(Rescued { job_id: JobId(id), job, attempts, project, status }))
+}
+
+/// Cancels the live job of this subject, queued or started, at once. A started one is fenced by it:
+/// its holder's next renewal does not find it (so the holder stops its agent) and its late result is
+/// refused. No live job = nothing.
 pub async fn cancel(tx: &mut Tx, job: &Job) -> Result<(), StoreError> {
-    todo!()
+    let now = now(tx).await?;
+    // No row is a legal outcome: there may be no live job. More than one cannot be, by the unique key.
+    tx.execute(sql::CANCEL, args![now, job.unique_key()]).await?;
+    Ok(())
 }
 
 /// Newest first.
 pub async fn list(tx: &mut Tx, status: Option<JobStatus>, limit: i64) -> Result<Vec<JobRow>, StoreError> {
-    todo!()
+    let now = now(tx).await?;
+    let rows = match status {
+        None => tx.all(sql::LIST, args![limit]).await?,
+        Some(JobStatus::Queued) => tx.all(sql::LIST_DUE, args![now, limit]).await?,
+        Some(JobStatus::Scheduled) => tx.all(sql::LIST_SCHEDULED, args![now, limit]).await?,
+        Some(
+            state @ (JobStatus::Started | JobStatus::Finished | JobStatus::Failed | JobStatus::Cancelled),
+        ) => tx.all(sql::LIST_IN_STATE, args![state.as_str(), limit]).await?,
+    };
+    rows.into_iter().map(|row| listed(row, now)).collect()
+}
+
+fn listed(row: Row, now: i64) -> Result<JobRow, StoreError> {
+    let row = Record::named(TABLE, "id", row);
+    let run_at = row.int("run_at")?;
+    let status = match row.word("state", JobStatus::parse)? {
+        JobStatus::Queued if run_at > now => JobStatus::Scheduled,
+        state => state,
+    };
+    Ok(JobRow {
+        id: JobId(row.text("id")?),
+        job: job(&row)?,
+        status,
+        priority: row.int("priority")?,
+        project_id: row.maybe_int("project_id")?.map(ProjectId),
+        attempts: row.int("attempts")?,
+        max_attempts: row.int("max_attempts")?,
+        run_at,
+        last_error: row.maybe_text("last_error")?,
+        created_at: row.int("created_at")?,
+        started_at: row.maybe_int("started_at")?,
+        finished_at: row.maybe_int("finished_at")?,
+    })
 }
 
 /// Deletes ended jobs that ended before `before` (ms), at most `limit`. Returns how many.
 pub async fn prune(tx: &mut Tx, before: i64, limit: i64) -> Result<u64, StoreError> {
-    todo!()
+    Ok(tx.execute(sql::PRUNE, args![before, limit]).await?)
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -136,7 +136,7 @@ macro_rules! on {
                 let $query = bound!(sqlx::Sqlite, $sql, $args);
                 $body
             }
-            Tx::Postgres(tx) => {
+            Tx::Postgres { tx, .. } => {
                 let $connection = &mut **tx;
                 let $query = bound!(sqlx::Postgres, $sql, $args);
                 $body
@@ -213,13 +213,19 @@ impl Tx {
     pub(crate) const fn pick(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {
         match self {
             Self::Sqlite(_) => sqlite,
-            Self::Postgres(_) => postgres,
+            Self::Postgres { .. } => postgres,
         }
     }
 
-    /// The transaction runs on Postgres, where rows must be locked by name.
+    /// The text with a row lock where this transaction needs one: a writing one on Postgres. SQLite
+    /// has one writer, and a reading transaction must not lock.
+    pub(crate) const fn locking(&self, plain: &'static str, locked: &'static str) -> &'static str {
+        if self.locks_rows() { locked } else { plain }
+    }
+
+    /// A writing transaction on Postgres, where rows must be locked by name.
     pub(crate) const fn locks_rows(&self) -> bool {
-        matches!(self, Self::Postgres(_))
+        matches!(self, Self::Postgres { writing: true, .. })
     }
 
     /// The database's clock in milliseconds since the epoch, UTC.

@@ -1,16 +1,30 @@
 //! Rows of `protocol_runs`, the flow of a run, and the one UPDATE of a status.
 
+use serde::Deserialize as _;
 use serde_json::Value;
 use tg_core::{
-    ids::{JobId, ProjectId, RunId},
-    lifecycle::{Decision, Flow},
+    ids::{JobId, ProjectId, RunId, StepId},
+    job::Job,
+    lifecycle::{
+        Decision, Flow, LiveJob, PlannedStep, RunFlow, RunKind, RuntimeState, StepChange, StepFlow,
+    },
     project::ModelDefaults,
-    protocol::{Confinement, ProtocolRun},
+    protocol::{Confinement, ProtocolRun, PullRequestState, StepRun},
     scope::Scope,
+    spec::{Policy, ProtocolSpec},
+    status::ProtocolStatus,
+    step::StepStatus,
 };
 
-use super::StoreError;
-use crate::{db::Tx, queue::Lease};
+use super::{
+    StoreError, not_found,
+    record::{Record, json_text},
+    step, touched,
+};
+use crate::{
+    db::{Tx, dialect::args},
+    queue::{self, Lease},
+};
 
 /// A run before it has an id.
 #[derive(Debug, Clone)]
@@ -44,14 +58,91 @@ pub struct FlowSettings {
     pub max_loop_iterations: u32,
 }
 
+mod sql {
+    use crate::db::dialect::statements;
+
+    macro_rules! select {
+        ($rest:literal) => {
+            concat!(
+                "SELECT id, project_id, protocol_name, kind, status, status_reason, paused_from, auto_advance, engine, ",
+                "models, base_branch, base_sha, worktree_path, protocol_root, description, template_config, spec_hash, ",
+                "confinement, sandbox_off, pr_number, pr_url, pr_state, head_sha, pushed_sha, created_at, updated_at ",
+                "FROM protocol_runs WHERE ",
+                $rest
+            )
+        };
+    }
+
+    statements! {
+        INSERT = "INSERT INTO protocol_runs (project_id, protocol_name, status, auto_advance, engine, models, \
+                  base_branch, description, sandbox_off, created_at, updated_at) \
+                  VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, $9, $9) \
+                  ON CONFLICT (project_id, protocol_name) DO NOTHING RETURNING id";
+        LOAD = select!("id = $1 AND (CAST($2 AS BIGINT) IS NULL OR project_id = $2)");
+        LOCK_POSTGRES = select!("id = $1 AND (CAST($2 AS BIGINT) IS NULL OR project_id = $2) FOR NO KEY UPDATE");
+        LIST = select!("id > 0 ORDER BY id DESC LIMIT $1");
+        LIST_OF_PROJECT = select!("project_id = $1 ORDER BY id DESC LIMIT $2");
+        NAMES = "SELECT protocol_name FROM protocol_runs WHERE project_id = $1 ORDER BY protocol_name";
+        OPEN = "SELECT id FROM protocol_runs p WHERE status IN ('pending', 'planning', 'planned', 'running', 'blocked') \
+                AND (status <> 'blocked' OR EXISTS (SELECT 1 FROM step_runs s WHERE s.protocol_run_id = p.id \
+                AND s.status IN ('running', 'needs_qa'))) ORDER BY id LIMIT $1";
+        LIVE_JOBS = "SELECT id, kind, step_run_id FROM jobs WHERE protocol_run_id = $1 \
+                     AND state IN ('queued', 'started') AND id <> $2";
+        CHANGE_RUN = "UPDATE protocol_runs SET status = $1, status_reason = $2, paused_from = $3, pr_state = $4, \
+                      finished_at = CASE WHEN CAST($5 AS BIGINT) = 0 THEN NULL ELSE COALESCE(finished_at, CAST($6 AS BIGINT)) END, \
+                      updated_at = $6 WHERE id = $7 AND status = $8";
+        CHANGE_STEP = "UPDATE step_runs SET status = $1, status_reason = $2, retries = $3, runtime_state = $4, \
+                       head_sha = COALESCE(CAST($5 AS TEXT), head_sha), \
+                       finished_at = CASE WHEN CAST($6 AS BIGINT) = 0 THEN NULL \
+                       WHEN status = $1 THEN finished_at ELSE CAST($7 AS BIGINT) END, \
+                       updated_at = $7 WHERE id = $8 AND protocol_run_id = $9 AND status = $10";
+        DROP_STEPS = "DELETE FROM step_runs WHERE protocol_run_id = $1 AND started_at IS NULL";
+        KEPT_STEPS = "SELECT step_index, step_name FROM step_runs WHERE protocol_run_id = $1 ORDER BY step_index";
+        ADD_STEP = "INSERT INTO step_runs (protocol_run_id, step_index, step_name, step_type, status, engine_id, model, \
+                    summary, policy, runtime_state, created_at, updated_at) \
+                    VALUES ($1, $2, $3, $4, 'pending', $5, $6, $7, $8, $9, $10, $10)";
+        SET_WORKTREE = "UPDATE protocol_runs SET worktree_path = $1, protocol_root = $2, base_sha = $3, updated_at = $4 \
+                        WHERE id = $5";
+        SET_SPEC = "UPDATE protocol_runs SET template_config = $1, spec_hash = $2, spec_validation_status = 'valid', \
+                    spec_validated_at = $3, updated_at = $3 WHERE id = $4";
+        SET_CONFINEMENT = "UPDATE protocol_runs SET confinement = $1, updated_at = $2 WHERE id = $3";
+        SET_HEADS = "UPDATE protocol_runs SET head_sha = $1, pushed_sha = COALESCE(CAST($2 AS TEXT), pushed_sha), \
+                     updated_at = $3 WHERE id = $4";
+    }
+}
+#[cfg(feature = "testing")]
+pub(super) use sql::ALL;
+
+const TABLE: &str = "protocol_runs";
+
 /// Inserts a pending run; a taken name is `Conflict`.
 pub async fn insert(tx: &mut Tx, new: &NewRun, now: i64) -> Result<ProtocolRun, StoreError> {
-    todo!()
+    let values = args![
+        new.project_id.0,
+        &new.protocol_name,
+        new.auto_advance,
+        &new.engine,
+        json_text(&new.models),
+        &new.base_branch,
+        &new.description,
+        new.sandbox_off,
+        now,
+    ];
+    // A taken name is no failed statement, so the caller may choose another in the same transaction.
+    let row = tx.first(sql::INSERT, values).await?.ok_or_else(|| {
+        StoreError::Conflict(format!(
+            "project {} has a protocol named {} already; choose another name",
+            new.project_id, new.protocol_name
+        ))
+    })?;
+    let id = RunId(Record::numbered(TABLE, "id", row).int("id")?);
+    load(tx, &Scope::All, id).await
 }
 
 /// Loads one.
 pub async fn load(tx: &mut Tx, scope: &Scope, id: RunId) -> Result<ProtocolRun, StoreError> {
-    todo!()
+    let row = tx.first(sql::LOAD, args![id.0, scope.project().map(|project| project.0)]).await?;
+    read(&Record::numbered(TABLE, "id", row.ok_or_else(|| not_found(TABLE, id))?))
 }
 
 /// Newest first, optionally of one project.
@@ -61,35 +152,192 @@ pub async fn list(
     project: Option<ProjectId>,
     limit: i64,
 ) -> Result<Vec<ProtocolRun>, StoreError> {
-    todo!()
+    let rows = match (scope.project(), project) {
+        (Some(allowed), Some(asked)) if allowed != asked => Vec::new(),
+        (Some(project), _) | (None, Some(project)) => {
+            tx.all(sql::LIST_OF_PROJECT, args![project.0, limit]).await?
+        }
+        (None, None) => tx.all(sql::LIST, args![limit]).await?,
+    };
+    rows.into_iter().map(|row| read(&Record::numbered(TABLE, "id", row))).collect()
 }
 
 /// Names taken in a project (for numbering).
 pub async fn names(tx: &mut Tx, project: ProjectId) -> Result<Vec<String>, StoreError> {
-    todo!()
+    let rows = tx.all(sql::NAMES, args![project.0]).await?;
+    rows.into_iter().map(|row| Record::named(TABLE, "protocol_name", row).text("protocol_name")).collect()
 }
 
-/// Ids of runs the scheduler looks at: pending, planning, planned, running or blocked with something
-/// to repair. Bounded by `limit`, oldest first.
+/// Ids of runs the scheduler looks at: pending, planning, planned, running, or blocked while a step
+/// still claims to be at work. Bounded by `limit`, oldest first.
 pub async fn open_runs(tx: &mut Tx, limit: i64) -> Result<Vec<RunId>, StoreError> {
-    todo!()
+    let rows = tx.all(sql::OPEN, args![limit]).await?;
+    rows.into_iter().map(|row| Ok(RunId(Record::numbered(TABLE, "id", row).int("id")?))).collect()
 }
 
-/// Loads a run and its steps under a lock, for `decide`. Live jobs come from the queue's table;
-/// `except` is the signalling job itself.
+/// Loads a run and its steps for `decide`; in a writing transaction under a lock of the run. Live jobs
+/// come from the queue's table; `except` is the signalling job itself.
 pub async fn flow(
     tx: &mut Tx,
     run: RunId,
     settings: FlowSettings,
     except: Option<&JobId>,
 ) -> Result<Flow, StoreError> {
-    todo!()
+    let text = tx.locking(sql::LOAD, sql::LOCK_POSTGRES);
+    let row = tx.first(text, args![run.0, None::<i64>]).await?.ok_or_else(|| not_found(TABLE, run))?;
+    let row = Record::numbered(TABLE, "id", row);
+    let stored = read(&row)?;
+    let live = live_jobs(tx, run, except).await?;
+    let spec = ProtocolSpec::stored(stored.template_config.as_ref())
+        .map(ProtocolSpec::deserialize)
+        .transpose()
+        .map_err(|_| row.corrupt("template_config"))?;
+    let steps = step::list(tx, &Scope::All, run).await?;
+    let steps = steps.into_iter().map(|step| step_flow(step, spec.as_ref(), &live)).collect::<Result<_, _>>()?;
+    let has = |kind: &Job| live.iter().any(|(found, _)| found == kind.kind());
+    Ok(Flow {
+        run: RunFlow {
+            id: run,
+            project_id: stored.project_id,
+            kind: row.word("kind", RunKind::parse)?,
+            status: stored.status,
+            reason: stored.status_reason,
+            paused_from: stored.paused_from,
+            auto_advance: stored.auto_advance,
+            auto_qa_after_exec: settings.auto_qa_after_exec,
+            auto_qa_on_ci: settings.auto_qa_on_ci,
+            max_loop_iterations: settings.max_loop_iterations,
+            pr_state: stored.pr_state,
+            head_sha: stored.head_sha,
+            live_plan: has(&Job::PlanProtocol { protocol_run_id: run }),
+            live_push: has(&Job::OpenPullRequest { protocol_run_id: run }),
+        },
+        steps,
+    })
+}
+
+/// Kind and step of each live job of a run.
+type LiveJobs = Vec<(String, Option<StepId>)>;
+
+async fn live_jobs(tx: &mut Tx, run: RunId, except: Option<&JobId>) -> Result<LiveJobs, StoreError> {
+    let except = except.map_or("", |id| id.0.as_str());
+    let rows = tx.all(sql::LIVE_JOBS, args![run.0, except]).await?;
+    let read = |row| {
+        let row = Record::named("jobs", "id", row);
+        Ok((row.text("kind")?, row.maybe_int("step_run_id")?.map(StepId)))
+    };
+    rows.into_iter().map(read).collect()
+}
+
+fn step_flow(step: StepRun, spec: Option<&ProtocolSpec>, live: &LiveJobs) -> Result<StepFlow, StoreError> {
+    let spec = spec.and_then(|spec| spec.step(&step.step_name));
+    let stated = spec.map(|spec| serde_json::Value::Array(spec.policies.clone())).or(step.policy);
+    let policies = Policy::read_all(stated.as_ref()).map_err(|_| StoreError::Corrupt {
+        table: "step_runs",
+        id: step.id.to_string(),
+        column: "policy",
+    })?;
+    let has = |job: &Job| live.iter().any(|(kind, of)| kind == job.kind() && *of == Some(step.id));
+    let live = if has(&Job::ExecuteStep { step_run_id: step.id }) {
+        Some(LiveJob::Execute)
+    } else if has(&Job::CheckQuality { step_run_id: step.id }) {
+        Some(LiveJob::Quality)
+    } else {
+        None
+    };
+    Ok(StepFlow {
+        id: step.id,
+        index: step.step_index,
+        spec_id: spec.map_or_else(|| step.step_name.clone(), |spec| spec.id.clone()),
+        name: step.step_name,
+        step_type: step.step_type,
+        status: step.status,
+        reason: step.status_reason,
+        qa: spec.and_then(|spec| spec.qa.policy),
+        policies,
+        retries: step.retries,
+        runtime: step.runtime_state,
+        live,
+        has_run: step.started_at.is_some(),
+        head_sha: step.head_sha,
+    })
 }
 
 /// Writes a decision's statuses by compare-and-set, and its new steps. The only UPDATE of a status.
 /// Events and jobs are written by `flow::advance` in the same transaction.
 pub async fn apply(tx: &mut Tx, decision: &Decision, now: i64) -> Result<(), StoreError> {
-    todo!()
+    let run = decision.run_id;
+    if let Some(change) = &decision.run {
+        let values = args![
+            change.to.as_str(),
+            change.reason.as_ref().map(json_text),
+            change.paused_from.map(ProtocolStatus::as_str),
+            change.pr_state.map(PullRequestState::as_str),
+            change.to.is_terminal(),
+            now,
+            run.0,
+            change.from.as_str(),
+        ];
+        touched(tx.execute(sql::CHANGE_RUN, values).await?, || {
+            StoreError::Conflict(format!("protocol run {run} is no longer {}; nothing is changed", change.from))
+        })?;
+    }
+    for change in &decision.steps {
+        change_step(tx, run, change, now).await?;
+    }
+    if let Some(planned) = &decision.sync {
+        sync_steps(tx, run, planned, now).await?;
+    }
+    Ok(())
+}
+
+async fn change_step(tx: &mut Tx, run: RunId, change: &StepChange, now: i64) -> Result<(), StoreError> {
+    let ended = match change.to {
+        StepStatus::Completed | StepStatus::Failed | StepStatus::Cancelled => true,
+        StepStatus::Pending | StepStatus::Running | StepStatus::NeedsQa | StepStatus::Blocked => false,
+    };
+    let values = args![
+        change.to.as_str(),
+        change.reason.as_ref().map(json_text),
+        change.retries,
+        json_text(&change.runtime),
+        &change.head_sha,
+        ended,
+        now,
+        change.id.0,
+        run.0,
+        change.from.as_str(),
+    ];
+    touched(tx.execute(sql::CHANGE_STEP, values).await?, || {
+        StoreError::Conflict(format!("step {} is no longer {}; nothing is changed", change.id, change.from))
+    })
+}
+
+/// Replaces the steps that never ran. A step that ran keeps its row; a planned step that is the same
+/// (index and name) is that row, one that collides with it in only one of the two is `Conflict`.
+async fn sync_steps(tx: &mut Tx, run: RunId, planned: &[PlannedStep], now: i64) -> Result<(), StoreError> {
+    tx.execute(sql::DROP_STEPS, args![run.0]).await?;
+    let mut kept = Vec::new();
+    for row in tx.all(sql::KEPT_STEPS, args![run.0]).await? {
+        let row = Record::named("step_runs", "step_name", row);
+        kept.push((row.int("step_index")?, row.text("step_name")?));
+    }
+    for step in planned.iter().filter(|step| !kept.contains(&(step.index, step.name.clone()))) {
+        let values = args![
+            run.0,
+            step.index,
+            &step.name,
+            step.step_type.as_str(),
+            &step.engine_id,
+            &step.model,
+            &step.summary,
+            step.policy.as_ref().map(ToString::to_string),
+            json_text(&RuntimeState::default()),
+            now,
+        ];
+        touched(tx.execute(sql::ADD_STEP, values).await?, || not_found(TABLE, run))?;
+    }
+    Ok(())
 }
 
 /// Records where the worktree lies and what it was cut from.
@@ -102,7 +350,9 @@ pub async fn set_worktree(
     base_sha: &str,
     now: i64,
 ) -> Result<(), StoreError> {
-    todo!()
+    queue::check(tx, lease).await?;
+    let values = args![path, protocol_root, base_sha, now, run.0];
+    touched(tx.execute(sql::SET_WORKTREE, values).await?, || not_found(TABLE, run))
 }
 
 /// Records the validated spec (`template_config`), its hash and validity.
@@ -114,7 +364,9 @@ pub async fn set_spec(
     spec_hash: &str,
     now: i64,
 ) -> Result<(), StoreError> {
-    todo!()
+    queue::check(tx, lease).await?;
+    let values = args![template_config.to_string(), spec_hash, now, run.0];
+    touched(tx.execute(sql::SET_SPEC, values).await?, || not_found(TABLE, run))
 }
 
 /// Records the confinement in force.
@@ -125,7 +377,9 @@ pub async fn set_confinement(
     confinement: Confinement,
     now: i64,
 ) -> Result<(), StoreError> {
-    todo!()
+    queue::check(tx, lease).await?;
+    let values = args![confinement.as_str(), now, run.0];
+    touched(tx.execute(sql::SET_CONFINEMENT, values).await?, || not_found(TABLE, run))
 }
 
 /// Records the newest commit of the branch and, when pushed, what the remote has.
@@ -137,5 +391,37 @@ pub async fn set_heads(
     pushed_sha: Option<&str>,
     now: i64,
 ) -> Result<(), StoreError> {
-    todo!()
+    queue::check(tx, lease).await?;
+    let values = args![head_sha, pushed_sha, now, run.0];
+    touched(tx.execute(sql::SET_HEADS, values).await?, || not_found(TABLE, run))
+}
+
+fn read(row: &Record) -> Result<ProtocolRun, StoreError> {
+    Ok(ProtocolRun {
+        id: RunId(row.int("id")?),
+        project_id: ProjectId(row.int("project_id")?),
+        protocol_name: row.text("protocol_name")?,
+        status: row.word("status", ProtocolStatus::parse)?,
+        status_reason: row.maybe_json("status_reason")?,
+        paused_from: row.maybe_word("paused_from", ProtocolStatus::parse)?,
+        auto_advance: row.flag("auto_advance")?,
+        engine: row.maybe_text("engine")?,
+        models: row.json("models")?,
+        base_branch: row.text("base_branch")?,
+        base_sha: row.maybe_text("base_sha")?,
+        worktree_path: row.maybe_text("worktree_path")?,
+        protocol_root: row.maybe_text("protocol_root")?,
+        description: row.maybe_text("description")?,
+        template_config: row.maybe_json("template_config")?,
+        spec_hash: row.maybe_text("spec_hash")?,
+        confinement: row.maybe_word("confinement", Confinement::parse)?,
+        sandbox_off: row.flag("sandbox_off")?,
+        pr_number: row.maybe_int("pr_number")?,
+        pr_url: row.maybe_text("pr_url")?,
+        pr_state: row.maybe_word("pr_state", PullRequestState::parse)?,
+        head_sha: row.maybe_text("head_sha")?,
+        pushed_sha: row.maybe_text("pushed_sha")?,
+        created_at: row.int("created_at")?,
+        updated_at: row.int("updated_at")?,
+    })
 }

@@ -112,7 +112,7 @@ pub async fn set_started(
 /// Adds used tokens to the step's counters.
 pub async fn add_tokens(tx: &mut Tx, lease: &Lease, step: StepId, tokens: u64) -> Result<(), StoreError> {
     queue::check(tx, lease).await?;
-    let text = tx.pick(sql::STATE, sql::STATE_POSTGRES);
+    let text = tx.locking(sql::STATE, sql::STATE_POSTGRES);
     let row = tx.first(text, args![step.0]).await?.ok_or_else(|| not_found(TABLE, step))?;
     let mut state: RuntimeState = Record::numbered(TABLE, "id", row).json("runtime_state")?;
     state.tokens_used = state.tokens_used.saturating_add(tokens);

@@ -1,0 +1,1 @@
+//! What holds for the database without a table: URLs, migrations, refusals.
