@@ -11,8 +11,6 @@ use sqlx::{
 
 pub mod dialect;
 mod migrations;
-#[cfg(test)]
-mod tests;
 
 /// How long a statement waits for a lock before it gives up.
 const BUSY: Duration = Duration::from_secs(10);

@@ -198,11 +198,7 @@ pub fn spawn(spawn: &Spawn) -> io::Result<tokio::process::Child> {
 #[expect(clippy::disallowed_methods, reason = "the one place that starts processes")]
 pub fn spawn_inheriting(line: &[OsString], directory: &Path) -> io::Result<std::process::Child> {
     let (program, arguments) = split(line)?;
-    std::process::Command::new(program)
-        .args(arguments)
-        .current_dir(directory)
-        .stdin(Stdio::piped())
-        .spawn()
+    std::process::Command::new(program).args(arguments).current_dir(directory).stdin(Stdio::piped()).spawn()
 }
 
 /// Starts a process that keeps no stream open; used by the scripted engine to leave one behind.

@@ -105,11 +105,7 @@ async fn subject(tx: &mut Tx, job: &Job, project: Option<ProjectId>) -> Result<S
     };
     let row = tx.first(text, args![id]).await?.ok_or_else(|| not_found(table, id))?;
     let row = Record::numbered("protocol_runs", "id", row);
-    Ok(Subject {
-        run: Some(RunId(row.int("id")?)),
-        step,
-        project: Some(ProjectId(row.int("project_id")?)),
-    })
+    Ok(Subject { run: Some(RunId(row.int("id")?)), step, project: Some(ProjectId(row.int("project_id")?)) })
 }
 
 /// Queues a job, or returns its live twin's id. Run, step and project are found through the subject;

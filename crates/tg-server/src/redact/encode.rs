@@ -56,7 +56,8 @@ fn base64_core(value: &[u8], shift: usize, alphabet: &[u8; 64]) -> Vec<u8> {
     (first..end)
         .map(|index| {
             let bit = index * 6;
-            let pair = (u16::from(bytes[bit / 8]) << 8) | u16::from(bytes.get(bit / 8 + 1).copied().unwrap_or(0));
+            let pair =
+                (u16::from(bytes[bit / 8]) << 8) | u16::from(bytes.get(bit / 8 + 1).copied().unwrap_or(0));
             alphabet[usize::from((pair >> (10 - bit % 8)) & 0x3f)]
         })
         .collect()

@@ -5,8 +5,18 @@ use super::MARK;
 
 /// A key that holds one of these names a secret (lower case).
 const KEYS: &[&str] = &[
-    "token", "secret", "password", "passwd", "api_key", "api-key", "apikey", "access_key", "access-key",
-    "private_key", "private-key", "authorization",
+    "token",
+    "secret",
+    "password",
+    "passwd",
+    "api_key",
+    "api-key",
+    "apikey",
+    "access_key",
+    "access-key",
+    "private_key",
+    "private-key",
+    "authorization",
 ];
 /// A word that begins like this and is long enough is a token of a well-known service.
 const PREFIXES: &[&str] =
@@ -81,8 +91,9 @@ fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
 /// address, not a credential.
 fn user_information(bytes: &[u8], at: usize) -> Option<usize> {
     let rest = bytes.get(at..)?.strip_prefix(b"://")?;
-    let authority =
-        &rest[..run(rest, |byte| !matches!(byte, b'/' | b'?' | b'#' | b'"' | b'\'' | b'<' | b'>' | b'\\' | 0..=b' '))];
+    let authority = &rest[..run(rest, |byte| {
+        !matches!(byte, b'/' | b'?' | b'#' | b'"' | b'\'' | b'<' | b'>' | b'\\' | 0..=b' ')
+    })];
     let end = authority.iter().rposition(|&byte| byte == b'@')?;
     let user = &authority[..end];
     let ssh = bytes[..at].ends_with(b"ssh") && !user.contains(&b':');
@@ -154,7 +165,10 @@ fn quoted(value: &[u8], mark: &[u8]) -> usize {
         // A quote escaped once more than the opening one belongs to the value.
         let slashes = run(&value[at..], |byte| byte == b'\\');
         at += if slashes >= mark.len() { slashes + 1 } else { slashes.max(1) };
-        if slashes > 0 && slashes == mark.len() - 1 && value.get(at).is_some_and(|byte| mark.ends_with(&[*byte])) {
+        if slashes > 0
+            && slashes == mark.len() - 1
+            && value.get(at).is_some_and(|byte| mark.ends_with(&[*byte]))
+        {
             return at - slashes;
         }
     }

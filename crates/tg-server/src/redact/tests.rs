@@ -25,7 +25,10 @@ fn known_values_go_in_every_form() {
     ] {
         let shown = redactor.text(text);
         assert!(shown.contains(MARK), "{text} -> {shown}");
-        assert!(!shown.contains("line") && !shown.contains("bGluZ") && !shown.contains("xpbm"), "{text} -> {shown}");
+        assert!(
+            !shown.contains("line") && !shown.contains("bGluZ") && !shown.contains("xpbm"),
+            "{text} -> {shown}"
+        );
     }
 }
 
@@ -50,7 +53,10 @@ fn credentials_go_by_their_surroundings() {
         ("API_TOKEN=hunter2 next", "API_TOKEN=[redacted] next"),
         ("password: hunter2", "password: [redacted]"),
         ("{\"api_key\": \"hunter2\", \"a\": 1}", "{\"api_key\": \"[redacted]\", \"a\": 1}"),
-        ("{\"o\":\"{\\\"client_secret\\\":\\\"hunter2\\\",\\\"a\\\":1}\"}", "{\"o\":\"{\\\"client_secret\\\":\\\"[redacted]\\\",\\\"a\\\":1}\"}"),
+        (
+            "{\"o\":\"{\\\"client_secret\\\":\\\"hunter2\\\",\\\"a\\\":1}\"}",
+            "{\"o\":\"{\\\"client_secret\\\":\\\"[redacted]\\\",\\\"a\\\":1}\"}",
+        ),
         ("password = 'hunter\\'2 x' y", "password = '[redacted]' y"),
         ("?access_token=hunter2&a=b", "?access_token=[redacted]&a=b"),
         ("Authorization: Bearer hunter2hunter2", "Authorization: Bearer [redacted]"),

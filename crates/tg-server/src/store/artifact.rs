@@ -71,16 +71,8 @@ pub async fn set(
     now: i64,
 ) -> Result<(), StoreError> {
     queue::check(tx, lease).await?;
-    let values = args![
-        &call.0,
-        &file.name,
-        &file.kind,
-        &file.path,
-        &file.sha256,
-        file.bytes,
-        now,
-        &lease.job_id.0
-    ];
+    let values =
+        args![&call.0, &file.name, &file.kind, &file.path, &file.sha256, file.bytes, now, &lease.job_id.0];
     touched(tx.execute(sql::SET, values).await?, || not_found("codex_runs", call))
 }
 

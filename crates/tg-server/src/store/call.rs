@@ -205,7 +205,10 @@ pub async fn finish(
         &lease.job_id.0,
     ];
     touched(tx.execute(sql::FINISH, values).await?, || {
-        StoreError::Conflict(format!("call {id} of job {} is not running; its end is not recorded", lease.job_id))
+        StoreError::Conflict(format!(
+            "call {id} of job {} is not running; its end is not recorded",
+            lease.job_id
+        ))
     })
 }
 

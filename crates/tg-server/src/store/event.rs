@@ -263,7 +263,10 @@ async fn walk(tx: &mut Tx, chain: i64, checked: &mut u64) -> Result<Option<(i64,
                 Ok(event) => event,
                 // A row that does not parse was altered as well.
                 Err(StoreError::Corrupt { id, column, .. }) => {
-                    return Ok(Some((id.parse().unwrap_or(last_seq), format!("its {column} cannot be read"))));
+                    return Ok(Some((
+                        id.parse().unwrap_or(last_seq),
+                        format!("its {column} cannot be read"),
+                    )));
                 }
                 Err(error) => return Err(error),
             };

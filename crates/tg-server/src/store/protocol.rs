@@ -5,9 +5,7 @@ use serde_json::Value;
 use tg_core::{
     ids::{JobId, ProjectId, RunId, StepId},
     job::Job,
-    lifecycle::{
-        Decision, Flow, LiveJob, PlannedStep, RunFlow, RunKind, RuntimeState, StepChange, StepFlow,
-    },
+    lifecycle::{Decision, Flow, LiveJob, PlannedStep, RunFlow, RunKind, RuntimeState, StepChange, StepFlow},
     project::ModelDefaults,
     protocol::{Confinement, ProtocolRun, PullRequestState, StepRun},
     scope::Scope,
@@ -193,7 +191,8 @@ pub async fn flow(
         .transpose()
         .map_err(|_| row.corrupt("template_config"))?;
     let steps = step::list(tx, &Scope::All, run).await?;
-    let steps = steps.into_iter().map(|step| step_flow(step, spec.as_ref(), &live)).collect::<Result<_, _>>()?;
+    let steps =
+        steps.into_iter().map(|step| step_flow(step, spec.as_ref(), &live)).collect::<Result<_, _>>()?;
     let has = |kind: &Job| live.iter().any(|(found, _)| found == kind.kind());
     Ok(Flow {
         run: RunFlow {
@@ -279,7 +278,10 @@ pub async fn apply(tx: &mut Tx, decision: &Decision, now: i64) -> Result<(), Sto
             change.from.as_str(),
         ];
         touched(tx.execute(sql::CHANGE_RUN, values).await?, || {
-            StoreError::Conflict(format!("protocol run {run} is no longer {}; nothing is changed", change.from))
+            StoreError::Conflict(format!(
+                "protocol run {run} is no longer {}; nothing is changed",
+                change.from
+            ))
         })?;
     }
     for change in &decision.steps {

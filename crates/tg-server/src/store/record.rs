@@ -43,7 +43,9 @@ impl Record {
 
     /// A number that cannot be negative and may be absent.
     pub(crate) fn maybe_count(&self, column: &'static str) -> Result<Option<u64>, StoreError> {
-        self.maybe_int(column)?.map(|value| u64::try_from(value).map_err(|_| self.corrupt(column))).transpose()
+        self.maybe_int(column)?
+            .map(|value| u64::try_from(value).map_err(|_| self.corrupt(column)))
+            .transpose()
     }
 
     /// A 0 or 1.
@@ -90,7 +92,10 @@ impl Record {
     }
 
     /// JSON that may be absent.
-    pub(crate) fn maybe_json<T: DeserializeOwned>(&self, column: &'static str) -> Result<Option<T>, StoreError> {
+    pub(crate) fn maybe_json<T: DeserializeOwned>(
+        &self,
+        column: &'static str,
+    ) -> Result<Option<T>, StoreError> {
         self.maybe_text(column)?
             .map(|text| serde_json::from_str(&text).map_err(|_| self.corrupt(column)))
             .transpose()

@@ -1,5 +1,9 @@
 //! Integration tests of the server crate: one binary, one module per topic.
 
+mod database;
+mod flow;
 mod git;
 mod git_hostile;
 mod house;
+mod queue;
+mod store;

@@ -1,1 +1,0 @@
-//! What holds for the database without a table: URLs, migrations, refusals.

@@ -1,0 +1,110 @@
+//! Databases for tests, each test its own: SQLite in a temporary directory, and Postgres where the
+//! fixture finds one. Also what every story starts with: a project, a run, an application.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicI64},
+};
+
+use tempfile::TempDir;
+use tg_core::{
+    ids::RunId,
+    project::{ModelDefaults, Project},
+    protocol::ProtocolRun,
+};
+use tg_server::{
+    app::{App, Clock},
+    config::{Config, Inputs},
+    db::{Db, Tx},
+    engine::sandbox::Sandbox,
+    store::{project::NewProject, protocol::NewRun},
+    wake::Wake,
+};
+
+/// A migrated database that lives as long as this value.
+pub struct TestDatabase {
+    pub db: Db,
+    pub url: String,
+    folder: TempDir,
+}
+
+impl TestDatabase {
+    /// SQLite in a file.
+    pub async fn sqlite() -> Self {
+        let folder = tempfile::tempdir().expect("temporary directory");
+        let url = format!("sqlite:{}", folder.path().join("test.db").display());
+        Self::migrated(url, folder).await
+    }
+
+    async fn migrated(url: String, folder: TempDir) -> Self {
+        let db = Db::open(&url, 8).await.expect("the database opens");
+        db.migrate().await.expect("the schema applies");
+        Self { db, url, folder }
+    }
+
+    /// An application on this database with a clock that stands still.
+    pub fn app(&self) -> App {
+        let environment = BTreeMap::from([
+            ("TASKSGODZILLA_HOME".to_owned(), self.folder.path().display().to_string()),
+            ("HOME".to_owned(), self.folder.path().display().to_string()),
+        ]);
+        let inputs = Inputs { environment, directory: self.folder.path().to_owned(), ..Inputs::default() };
+        App {
+            config: Arc::new(Config::resolve(&inputs).expect("defaults are valid")),
+            db: self.db.clone(),
+            clock: Clock::Fixed(Arc::new(AtomicI64::new(NOW))),
+            wake: Wake::default(),
+            sandbox: Arc::new(Sandbox::Unavailable("not needed here".to_owned())),
+        }
+    }
+}
+
+/// The time of the application's clock.
+pub const NOW: i64 = 1_800_000_000_000;
+
+/// Runs a story on both databases, as two tests.
+macro_rules! on_both {
+    ($($story:ident),* $(,)?) => {$(
+        mod $story {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() {
+                super::super::$story(crate::database::TestDatabase::sqlite().await).await;
+            }
+        }
+    )*};
+}
+pub(crate) use on_both;
+
+pub async fn project(tx: &mut Tx, name: &str) -> Project {
+    let new = NewProject {
+        name: name.to_owned(),
+        git_url: format!("https://example.test/{name}.git"),
+        local_path: None,
+        base_branch: "main".to_owned(),
+        default_models: ModelDefaults { planning: Some("big".to_owned()), ..ModelDefaults::default() },
+    };
+    tg_server::store::project::insert(tx, &new, NOW).await.expect("a project is inserted")
+}
+
+pub async fn run(tx: &mut Tx, project: &Project, name: &str) -> ProtocolRun {
+    let new = NewRun {
+        project_id: project.id,
+        protocol_name: name.to_owned(),
+        auto_advance: true,
+        engine: None,
+        models: ModelDefaults::default(),
+        base_branch: "main".to_owned(),
+        description: Some("Say hello".to_owned()),
+        sandbox_off: false,
+    };
+    tg_server::store::protocol::insert(tx, &new, NOW).await.expect("a run is inserted")
+}
+
+/// A project and a run of it, committed.
+pub async fn seeded(db: &Db) -> (Project, RunId) {
+    let mut tx = db.begin().await.expect("begins");
+    let project = project(&mut tx, "demo").await;
+    let run = run(&mut tx, &project, "0001-hello").await.id;
+    tx.commit().await.expect("commits");
+    (project, run)
+}

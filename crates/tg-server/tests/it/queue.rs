@@ -1,0 +1,1 @@
+//! Life of a job, on both databases.
