@@ -1,3 +1,4 @@
 //! Test support.
 
 pub mod model_server;
+pub mod require;

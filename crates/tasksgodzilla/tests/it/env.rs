@@ -14,6 +14,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 pub struct TestEnv {
     folder: tempfile::TempDir,
     variables: Vec<(String, String)>,
+    limit: Duration,
 }
 
 /// What a command left.
@@ -60,7 +61,14 @@ fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
 
 impl TestEnv {
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), variables: Vec::new() }
+        Self { folder: tempfile::tempdir().unwrap(), variables: Vec::new(), limit: LIMIT }
+    }
+
+    /// A place outside the temporary directory, where real agents want their homes; commands may take
+    /// `limit`.
+    pub fn outside_temp(limit: Duration) -> Self {
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        Self { folder, variables: Vec::new(), limit }
     }
 
     /// Adds a variable to the environment of every command.
@@ -98,7 +106,7 @@ impl TestEnv {
 
     /// Runs the binary to its end.
     pub fn run(&self, arguments: &[&str]) -> Ended {
-        wait(self.command(arguments).spawn().unwrap())
+        wait_for(self.command(arguments).spawn().unwrap(), self.limit)
     }
 
     /// Runs the binary with something on standard input.
@@ -203,10 +211,14 @@ impl Drop for Running {
 }
 
 /// Waits for a child, at most `LIMIT`.
-fn wait(mut child: Child) -> Ended {
+fn wait(child: Child) -> Ended {
+    wait_for(child, LIMIT)
+}
+
+fn wait_for(mut child: Child, limit: Duration) -> Ended {
     let out = child.stdout.take().map(read_all);
     let err = child.stderr.take().map(read_all);
-    let deadline = Instant::now() + LIMIT;
+    let deadline = Instant::now() + limit;
     let status = loop {
         if let Some(status) = child.try_wait().unwrap() {
             break status;
@@ -214,7 +226,7 @@ fn wait(mut child: Child) -> Ended {
         if Instant::now() > deadline {
             child.kill().unwrap();
             child.wait().unwrap();
-            panic!("a command took longer than {LIMIT:?}");
+            panic!("a command took longer than {limit:?}");
         }
         std::thread::sleep(Duration::from_millis(5));
     };

@@ -1,6 +1,7 @@
 //! The binary as a person or script meets it: exit codes, what is printed where, what is left behind.
 
 mod cli;
+mod codex;
 mod demo;
 mod doctor;
 mod env;
