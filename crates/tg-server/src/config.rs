@@ -23,8 +23,12 @@ use self::lookup::Lookup;
 pub use self::settings::{SETTINGS, Setting, documentation};
 use crate::secret::Secret;
 
+/// Variables handed to engines, by engine id.
+pub type EngineVariables = BTreeMap<String, Vec<(String, Secret<String>)>>;
+
 /// Settings in force.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each switch is a setting of its own")]
 pub struct Config {
     /// State directory and roots.
     pub home: Home,
@@ -69,7 +73,7 @@ pub struct Config {
     /// Extra arguments for the codex command line (`TASKSGODZILLA_CODEX_ARGS`, JSON list): own providers.
     pub codex_arguments: Vec<String>,
     /// Variables handed to an engine by engine id (keys, base URLs); never ours.
-    pub engine_environment: BTreeMap<String, Vec<(String, Secret<String>)>>,
+    pub engine_environment: EngineVariables,
     /// Script of the dummy engine (`TASKSGODZILLA_DUMMY_SCRIPT`); tests only.
     pub dummy_script: Option<PathBuf>,
     /// Author and committer of our commits.
@@ -335,7 +339,7 @@ impl Lookup<'_> {
         }
     }
 
-    fn engine_environment(&mut self) -> Result<BTreeMap<String, Vec<(String, Secret<String>)>>, ConfigError> {
+    fn engine_environment(&mut self) -> Result<EngineVariables, ConfigError> {
         let named = self.names("TASKSGODZILLA_ENGINE_ENV")?;
         let of = |keys: &[&str]| {
             let mut names: Vec<&str> = keys.to_vec();

@@ -70,7 +70,7 @@ async fn git(
         directory: PathBuf::from(directory),
         input: Vec::new(),
         wrap: Wrap::None,
-        timeout: Duration::from_secs(60),
+        timeout: Duration::from_mins(1),
         output_cap: 1024 * 1024,
     })
     .await?;
