@@ -12,6 +12,7 @@ use tg_core::{
 use tg_server::{
     app::App,
     flow::{self, Cause},
+    jobs::engine_choice::DUMMY_ENGINE,
     store,
 };
 
@@ -186,7 +187,11 @@ fn status_words(run: &ProtocolRunOut) -> String {
 
 /// Engine with a label where nothing real is done.
 pub fn engine_label(engine: &str) -> String {
-    if engine == "dummy" { "dummy (scripted, nothing real is done)".to_owned() } else { engine.to_owned() }
+    if engine == DUMMY_ENGINE {
+        "dummy (scripted, nothing real is done)".to_owned()
+    } else {
+        engine.to_owned()
+    }
 }
 
 /// First line with something on it, at most 120 characters.

@@ -18,6 +18,7 @@ use tg_core::{
 use tg_server::{
     app::App,
     engine::{self, sandbox::Sandbox, supervise},
+    jobs::engine_choice::{DEFAULT_ENGINE, DUMMY_ENGINE},
 };
 
 pub use self::create::{Wanted, create, repository};
@@ -26,9 +27,6 @@ use crate::{
     output::{Output, Tone},
     start::{self, Chatter},
 };
-
-/// Engine used when nobody names one.
-const DEFAULT_ENGINE: &str = "codex";
 
 /// A task and how to carry it out.
 #[derive(Debug, Args)]
@@ -137,7 +135,7 @@ pub async fn run(global: &Global, args: RunArgs, output: &Output) -> Result<(), 
         directory: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
         task,
         short_name: args.short_name.clone(),
-        engine: Some(label.to_owned()),
+        engine: args.engine.clone(),
         models: args.models(),
         base_branch: args.base_branch.clone(),
         auto_advance: !args.plan_only && !args.no_auto_advance,
@@ -178,7 +176,7 @@ fn ready(app: &App, engine: &dyn engine::Engine, args: &RunArgs, output: &Output
         return Ok(());
     }
     match &*app.sandbox {
-        Sandbox::Unavailable(why) if card.id != "dummy" => Err(CliError::missing(why.clone())
+        Sandbox::Unavailable(why) if card.id != DUMMY_ENGINE => Err(CliError::missing(why.clone())
             .hint("install bubblewrap and allow user namespaces, or pass --sandbox off to run unconfined")),
         Sandbox::Bwrap(_) | Sandbox::Unavailable(_) => Ok(()),
     }

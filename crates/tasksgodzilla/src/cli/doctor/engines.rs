@@ -6,6 +6,7 @@ use std::{path::PathBuf, time::Duration};
 use tg_server::{
     config::Config,
     engine::{Card, ENGINES, Engine, supervise},
+    jobs::engine_choice::{DEFAULT_ENGINE, DUMMY_ENGINE},
     process::{self, Command, Wrap},
 };
 
@@ -28,9 +29,6 @@ pub struct Found {
 
 /// An engine that does not tell its version in this time does not work.
 const LIMIT: Duration = Duration::from_secs(10);
-
-/// Engine that is used when nobody names one.
-const DEFAULT: &str = "codex";
 
 /// Looks at every engine we know.
 pub async fn look(config: &Config) -> Vec<Found> {
@@ -108,7 +106,7 @@ pub async fn checks(config: &Config) -> Vec<Check> {
 }
 
 fn check(found: &Found) -> Check {
-    let bad = if found.id == DEFAULT { State::Fail } else { State::Warn };
+    let bad = if found.id == DEFAULT_ENGINE { State::Fail } else { State::Warn };
     let name = format!("engine {}", found.id);
     let remedy = found.card.remedy;
     match (&found.path, &found.version, &found.login) {
@@ -119,7 +117,7 @@ fn check(found: &Found) -> Check {
         (Ok(path), Some(version), None) => {
             Check::not_ok(&name, bad, format!("{version} at {}, not logged in", path.display()), remedy)
         }
-        (Ok(_), Some(version), Some(_)) if found.id == "dummy" => {
+        (Ok(_), Some(version), Some(_)) if found.id == DUMMY_ENGINE => {
             Check::ok(&name, format!("built in, {version}; scripted, nothing real is done"))
         }
         (Ok(path), Some(version), Some(login)) => {
