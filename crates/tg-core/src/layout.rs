@@ -63,6 +63,11 @@ impl Home {
         self.runs.join(&call.0)
     }
 
+    /// Judges' prompts, captured before an agent runs; invisible to agents.
+    pub fn judges(&self) -> PathBuf {
+        self.root.join("judges")
+    }
+
     /// Raw, redacted output of one call.
     pub fn call_log(&self, call: &CallId) -> PathBuf {
         self.call_dir(call).join("logs.txt")

@@ -1,12 +1,17 @@
 //! Exhaustive dispatch of jobs. A job does the work and answers with a signal; it writes no status.
 
+pub mod brief;
 pub mod call;
 pub mod check_quality;
+pub mod commit;
 pub mod engine_choice;
+pub mod entry;
 pub mod execute_step;
 pub mod gate;
+pub mod judge;
 pub mod maintenance;
 pub mod open_pull_request;
+pub mod outputs;
 pub mod place;
 pub mod plan_protocol;
 pub mod subject;

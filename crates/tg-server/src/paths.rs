@@ -94,6 +94,23 @@ impl Root {
         }
     }
 
+    /// Removes a file, or a link itself; `Ok(false)` when nothing was there.
+    ///
+    /// # Errors
+    /// When it is a directory, leads outside, or the disk refuses.
+    pub fn remove(&self, relative: &Path) -> io::Result<bool> {
+        let (parent, name) = split(relative)?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let parent = if parent.as_os_str().is_empty() { PathBuf::from(".") } else { parent };
+        let removed = rustix::fs::openat2(&self.directory, parent, flags, Mode::empty(), BENEATH)
+            .and_then(|folder| rustix::fs::unlinkat(&folder, &name, AtFlags::empty()));
+        match removed {
+            Ok(()) => Ok(true),
+            Err(rustix::io::Errno::NOENT) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Is there a regular file? A link is none.
     ///
     /// # Errors

@@ -3,22 +3,10 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
-use tg_core::{
-    event::{Event, EventKind},
-    ids::CallId,
-    job::ErrorCategory,
-    protocol::{CallStatus, Confinement, StepRun, Usage},
-    status::ReasonCode,
-    tokens,
-};
-use tokio_util::sync::CancellationToken;
-
 use super::{
     JobError, Next,
     engine_choice::{Chosen, DUMMY_ENGINE},
-    subject::Subject,
+    subject::{Attempt, Subject},
 };
 use crate::{
     app::App,
@@ -31,6 +19,15 @@ use crate::{
         artifact::NewArtifact,
         call::{CallEnd, NewCall},
     },
+};
+use serde_json::{Map, Value, json};
+use tg_core::{
+    event::{Event, EventKind},
+    ids::CallId,
+    job::ErrorCategory,
+    protocol::{CallStatus, Confinement, StepRun, Usage},
+    status::ReasonCode,
+    tokens,
 };
 
 /// A prompt as it is sent, with the fingerprints of what it was made of.
@@ -79,24 +76,13 @@ pub struct Made {
     pub engine_call: Value,
 }
 
-/// Hex SHA-256 of some bytes.
-pub fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Makes one call and waits for its end. A failed call is closed here, with its error.
-pub async fn make(
-    app: &App,
-    lease: &Lease,
-    cancel: &CancellationToken,
-    subject: &Subject,
-    chosen: &Chosen,
-    ask: Ask<'_>,
-) -> Result<Made, JobError> {
+pub async fn make(attempt: &Attempt<'_>, chosen: &Chosen, ask: Ask<'_>) -> Result<Made, JobError> {
+    let Attempt { app, lease, cancel, .. } = *attempt;
     let id = CallId(uuid::Uuid::now_v7().to_string());
-    let request = request(app, lease, subject, chosen, &ask, &id)?;
+    let request = request(attempt, chosen, &ask, &id)?;
     let wrap = wrap(app, chosen, &request)?;
-    begin(app, lease, subject, chosen, &ask, &id).await?;
+    begin(attempt, chosen, &ask, &id).await?;
     let redactor = redactor(app, chosen);
     let limits = supervise::Limits {
         wall: ask.wall,
@@ -139,7 +125,7 @@ pub async fn make(
                 usage: Some(usage),
                 cost_cents: cost_cents(&usage),
             };
-            close(app, lease, &id, ask.step, end, &[]).await?;
+            close(attempt, &id, ask.step, end, &[]).await?;
             Err(failed(lease, chosen, &failure).with("call_id", id.0))
         }
     }
@@ -147,13 +133,13 @@ pub async fn make(
 
 /// Closes a call: result, usage, produced files, tokens of the step, in one transaction.
 pub async fn close(
-    app: &App,
-    lease: &Lease,
+    attempt: &Attempt<'_>,
     id: &CallId,
     step: Option<&StepRun>,
     end: CallEnd,
     files: &[NewArtifact],
 ) -> Result<(), JobError> {
+    let Attempt { app, lease, .. } = *attempt;
     let now = app.clock.now();
     let mut tx = app.db.begin().await?;
     store::call::finish(&mut tx, lease, id, &end, now).await?;
@@ -191,14 +177,8 @@ pub fn refused(made: &Made, chosen: &Chosen, error: &str) -> CallEnd {
     }
 }
 
-fn request(
-    app: &App,
-    lease: &Lease,
-    subject: &Subject,
-    chosen: &Chosen,
-    ask: &Ask<'_>,
-    id: &CallId,
-) -> Result<Request, JobError> {
+fn request(attempt: &Attempt<'_>, chosen: &Chosen, ask: &Ask<'_>, id: &CallId) -> Result<Request, JobError> {
+    let Attempt { app, lease, subject, .. } = *attempt;
     let home = app.config.home.engine_home(subject.project.id, chosen.id());
     let call_dir = app.config.home.call_dir(id);
     for folder in [&home, &call_dir] {
@@ -242,14 +222,8 @@ fn wrap(app: &App, chosen: &Chosen, request: &Request) -> Result<Wrap, JobError>
 }
 
 /// Writes the row, and what confinement is in force, before the engine starts.
-async fn begin(
-    app: &App,
-    lease: &Lease,
-    subject: &Subject,
-    chosen: &Chosen,
-    ask: &Ask<'_>,
-    id: &CallId,
-) -> Result<(), JobError> {
+async fn begin(attempt: &Attempt<'_>, chosen: &Chosen, ask: &Ask<'_>, id: &CallId) -> Result<(), JobError> {
+    let Attempt { app, lease, subject, .. } = *attempt;
     let now = app.clock.now();
     let params = json!({
         "engine_id": chosen.id(),
@@ -308,7 +282,8 @@ pub fn context(lease: &Lease, subject: &Subject) -> store::event::Context {
 }
 
 /// Appends events of a job that is still at work; refused when its lease is gone.
-pub async fn tell(app: &App, lease: &Lease, subject: &Subject, events: &[Event]) -> Result<(), JobError> {
+pub async fn tell(attempt: &Attempt<'_>, events: &[Event]) -> Result<(), JobError> {
+    let Attempt { app, lease, subject, .. } = *attempt;
     let mut tx = app.db.begin().await?;
     crate::queue::check(&mut tx, lease).await?;
     for event in events {

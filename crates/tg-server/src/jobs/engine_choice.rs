@@ -4,7 +4,8 @@
 use tg_core::{
     job::ErrorCategory,
     project::ModelDefaults,
-    protocol::{Confinement, ProtocolRun, StepRun},
+    protocol::{Confinement, ProtocolRun},
+    spec,
     status::ReasonCode,
 };
 
@@ -14,8 +15,7 @@ use crate::{
     engine::{self, Engine, sandbox::Sandbox, supervise},
 };
 
-/// Engine used when nobody names one.
-pub const DEFAULT_ENGINE: &str = "codex";
+pub use tg_core::spec::DEFAULT_ENGINE;
 
 /// Engine that pretends; used only when asked for by name.
 pub const DUMMY_ENGINE: &str = "dummy";
@@ -59,31 +59,37 @@ impl From<Unavailable> for JobError {
     }
 }
 
-/// Models by role: what this run asked for, then the project, then the settings.
-pub fn model_for(
-    app: &App,
-    subject: &Subject,
-    role: fn(&ModelDefaults) -> Option<&String>,
-    stated: &[Option<&String>],
-) -> Option<String> {
-    stated
-        .iter()
-        .copied()
-        .flatten()
-        .next()
-        .or_else(|| role(&subject.run.models))
-        .or_else(|| role(&subject.project.default_models))
-        .or_else(|| role(&app.config.models))
-        .cloned()
+/// Which role's entry of the model preferences counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ModelRole {
+    /// Planning.
+    Planning,
+    /// Decomposition.
+    Decompose,
+    /// Execution.
+    Exec,
+    /// QA.
+    Qa,
 }
 
-/// Engine of a step: spec entry, step, run, default.
-pub fn engine_of(run: &ProtocolRun, step: Option<&StepRun>, stated: Option<&str>) -> String {
-    stated
-        .or_else(|| step.and_then(|step| step.engine_id.as_deref()))
-        .or(run.engine.as_deref())
-        .unwrap_or(DEFAULT_ENGINE)
-        .to_owned()
+impl ModelRole {
+    fn of(self, models: &ModelDefaults) -> Option<&str> {
+        match self {
+            Self::Planning => models.planning.as_deref(),
+            Self::Decompose => models.decompose.as_deref(),
+            Self::Exec => models.exec.as_deref(),
+            Self::Qa => models.qa.as_deref(),
+        }
+    }
+}
+
+/// Model of a call: what spec and step state, then what this run asked for, the project, the settings.
+pub fn model_for(app: &App, subject: &Subject, role: ModelRole, stated: &[Option<&str>]) -> Option<String> {
+    let mut levels = stated.to_vec();
+    levels.push(role.of(&subject.run.models));
+    levels.push(role.of(&subject.project.default_models));
+    levels.push(role.of(&app.config.models));
+    spec::choose_models(&levels, &[]).into_iter().next()
 }
 
 /// Finds the engine and proves that it may be called.

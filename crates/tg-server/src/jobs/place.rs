@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
 use tg_core::{ids::CallId, layout, protocol::ProtocolRun};
 
 use super::{JobError, subject::Subject};
@@ -166,8 +165,15 @@ pub enum Push {
     Failed(String),
 }
 
+/// `error_type` of a file that is larger than the caller takes.
+pub const TOO_LARGE: &str = "file_too_large";
+
 /// Error for a file of a worktree that cannot be used.
 pub fn unreadable(path: &Path, error: &std::io::Error) -> JobError {
+    if error.kind() == std::io::ErrorKind::FileTooLarge {
+        let message = format!("{} is too large to be used", path.display());
+        return JobError::fail(tg_core::job::ErrorCategory::Validation, TOO_LARGE, message);
+    }
     JobError::retry(
         tg_core::job::ErrorCategory::Runtime,
         "io",
@@ -197,16 +203,7 @@ pub fn keep_leftover(
         name: "leftover.patch".to_owned(),
         kind: "patch".to_owned(),
         path: "leftover.patch".to_owned(),
-        sha256: super::call::sha256_hex(patch),
+        sha256: tg_core::canonical::sha256_hex(patch),
         bytes: i64::try_from(patch.len()).unwrap_or(i64::MAX),
     })
-}
-
-/// Facts of a push for `open_pr_skipped`, `open_pr` or `open_pr_failed`.
-pub fn push_fact(push: &Push) -> Value {
-    match push {
-        Push::Done(sha) => Value::from(sha.clone()),
-        Push::NoRemote => Value::Null,
-        Push::Failed(why) => Value::from(why.clone()),
-    }
 }

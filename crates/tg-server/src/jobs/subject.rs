@@ -7,10 +7,26 @@ use tg_core::{
     scope::Scope,
 };
 
+use tokio_util::sync::CancellationToken;
+
 use crate::{
     app::App,
+    queue::Lease,
     store::{self, StoreError},
 };
+
+/// One try of a job at its subject: what every part of it is handed.
+#[derive(Clone, Copy)]
+pub struct Attempt<'a> {
+    /// The application.
+    pub app: &'a App,
+    /// The right to do it; every write shows it.
+    pub lease: &'a Lease,
+    /// Ends the try and its processes.
+    pub cancel: &'a CancellationToken,
+    /// What it is about.
+    pub subject: &'a Subject,
+}
 
 /// A run with its project and steps as they are now.
 #[derive(Debug, Clone)]
@@ -43,6 +59,6 @@ impl Subject {
 
     /// Text before the first `-` of the protocol's name, as shown in commits and prompts.
     pub fn number(&self) -> &str {
-        self.run.protocol_name.split('-').next().unwrap_or_default()
+        tg_core::naming::protocol_number(&self.run.protocol_name)
     }
 }

@@ -1,0 +1,188 @@
+//! Puts prompts together: the repository's own template at our commit, else the bundled one, and the
+//! files of the protocol as material. Calls no engine.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+use tg_core::{
+    job::ErrorCategory,
+    layout,
+    prompt::{self, Rendered, Role},
+    protocol::StepRun,
+};
+
+use super::{JobError, call::Prompt, place::Place, subject::Subject};
+
+/// Most bytes taken of one file or diff as material.
+pub const MATERIAL_CAP: u64 = 256 * 1024;
+
+/// Said instead of material that is too long to send.
+const TOO_LONG: &str = "(left out: too long; read the file itself)";
+
+/// A template with its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    /// Text; `None` = the bundled one.
+    pub text: Option<String>,
+    /// Where it lies, as told to people.
+    pub path: String,
+}
+
+impl Template {
+    /// The bundled prompt of a role.
+    pub fn bundled(role: Role) -> Self {
+        Self { text: None, path: format!("bundled:{role}") }
+    }
+
+    /// The repository's prompt of a role, else the bundled one.
+    pub fn of(place: &Place, role: Role) -> Result<Self, JobError> {
+        let path = layout::prompt_file(role.as_str());
+        Ok(match place.read_text(&path, MATERIAL_CAP)? {
+            Some(text) => Self { text: Some(text), path: path.display().to_string() },
+            None => Self::bundled(role),
+        })
+    }
+}
+
+/// Prompt of a new plan.
+pub fn plan(place: &Place, subject: &Subject) -> Result<Prompt, JobError> {
+    let template = Template::of(place, Role::ProtocolNew)?;
+    let run = &subject.run;
+    let slug = run.protocol_name.split_once('-').map_or(run.protocol_name.as_str(), |(_, slug)| slug);
+    let folder = place.folder.display().to_string();
+    let inputs = [
+        ("protocol_name", run.protocol_name.as_str()),
+        ("number", subject.number()),
+        ("slug", slug),
+        ("protocol_root", folder.as_str()),
+        ("base_branch", run.base_branch.as_str()),
+        ("ci_target", ""),
+        ("task", run.description.as_deref().unwrap_or(slug)),
+        ("guidelines", ""),
+    ];
+    rendered(Role::ProtocolNew, &template, &inputs, "planning", &[])
+}
+
+/// Prompt that refines one step file.
+pub fn decompose(
+    place: &Place,
+    subject: &Subject,
+    plan: &str,
+    filename: &str,
+    content: &str,
+) -> Result<Prompt, JobError> {
+    let template = Template::of(place, Role::Decompose)?;
+    let inputs = [
+        ("protocol_name", subject.run.protocol_name.as_str()),
+        ("step_name", filename),
+        ("step", content),
+        ("plan", plan),
+        ("guidelines", ""),
+    ];
+    rendered(Role::Decompose, &template, &inputs, "decompose", &[])
+}
+
+/// Prompt of an execution. `stated` is the step's own prompt file.
+pub fn execute(
+    place: &Place,
+    subject: &Subject,
+    step: &StepRun,
+    stated: &(PathBuf, String),
+) -> Result<Prompt, JobError> {
+    let template = Template::of(place, Role::Execute)?;
+    let stem = layout::step_stem(&step.step_name);
+    let is_cure = step.runtime_state.qa_verdict.as_deref() == Some("fail");
+    let feedback =
+        if is_cure { material(place, &place.folder.join(layout::step_report(stem)))? } else { String::new() };
+    let folder = place.folder.display().to_string();
+    let (plan, context) =
+        (protocol_file(place, layout::PLAN_FILE)?, protocol_file(place, layout::CONTEXT_FILE)?);
+    let inputs = [
+        ("protocol_name", subject.run.protocol_name.as_str()),
+        ("protocol_root", folder.as_str()),
+        ("step_name", step.step_name.as_str()),
+        ("branch", subject.run.protocol_name.as_str()),
+        ("step", stated.1.as_str()),
+        ("plan", plan.as_str()),
+        ("context", context.as_str()),
+        ("guidelines", ""),
+        ("feedback", feedback.as_str()),
+    ];
+    let own = ("exec", prompt::fingerprint(stated.1.as_bytes()));
+    let mut prompt = rendered(Role::Execute, &template, &inputs, "execute", &[own])?;
+    prompt.path = stated.0.display().to_string();
+    Ok(prompt)
+}
+
+/// What a judge is shown beside the protocol's files.
+#[derive(Debug, Clone, Default)]
+pub struct Evidence {
+    /// The step's own prompt file.
+    pub step: String,
+    /// What the step put out.
+    pub outputs: String,
+    /// Unified diff since the step began.
+    pub diff: String,
+    /// Subject of the newest commit.
+    pub last_commit: String,
+    /// The verdict is wanted in few words.
+    pub is_brief: bool,
+}
+
+/// Prompt of a judge.
+pub fn quality(
+    place: &Place,
+    subject: &Subject,
+    step: &StepRun,
+    template: &Template,
+    evidence: &Evidence,
+) -> Result<Prompt, JobError> {
+    let plan = protocol_file(place, layout::PLAN_FILE)?;
+    let context = protocol_file(place, layout::CONTEXT_FILE)?;
+    let log = protocol_file(place, layout::LOG_FILE)?;
+    let inputs = [
+        ("protocol_name", subject.run.protocol_name.as_str()),
+        ("step_name", step.step_name.as_str()),
+        ("brevity", if evidence.is_brief { prompt::BREVITY_NOTE } else { "" }),
+        ("step", evidence.step.as_str()),
+        ("plan", plan.as_str()),
+        ("context", context.as_str()),
+        ("log", log.as_str()),
+        ("outputs", evidence.outputs.as_str()),
+        ("diff", evidence.diff.as_str()),
+        ("git_status", "(clean: everything is committed)"),
+        ("last_commit", evidence.last_commit.as_str()),
+    ];
+    rendered(Role::QualityValidator, template, &inputs, "qa", &[])
+}
+
+/// A file below the worktree as material; absent = empty, too long = said so.
+pub fn material(place: &Place, relative: &Path) -> Result<String, JobError> {
+    match place.read_text(relative, MATERIAL_CAP) {
+        Ok(text) => Ok(text.unwrap_or_default()),
+        Err(error) if error.error_type == super::place::TOO_LARGE => Ok(TOO_LONG.to_owned()),
+        Err(error) => Err(error),
+    }
+}
+
+fn protocol_file(place: &Place, name: &str) -> Result<String, JobError> {
+    material(place, &place.folder.join(name))
+}
+
+fn rendered(
+    role: Role,
+    template: &Template,
+    inputs: &[(&str, &str)],
+    key: &str,
+    further: &[(&str, String)],
+) -> Result<Prompt, JobError> {
+    let Rendered { text, prompt_version, template_version } =
+        prompt::render(role, template.text.as_deref(), inputs)
+            .map_err(|error| JobError::fail(ErrorCategory::Validation, "prompt", error.to_string()))?;
+    let mut versions = Map::new();
+    versions.insert(key.to_owned(), Value::from(template_version));
+    for (name, version) in further {
+        versions.insert((*name).to_owned(), Value::from(version.clone()));
+    }
+    Ok(Prompt { text, version: prompt_version, versions, path: template.path.clone() })
+}

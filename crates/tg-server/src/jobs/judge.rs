@@ -1,0 +1,237 @@
+//! One QA of one step on our own commit: evidence, call, verdict, report. Used by the QA job and by
+//! light QA inside the execution job. Nothing but an exact PASS passes, and no status is written.
+
+use std::path::PathBuf;
+
+use serde_json::{Map, Value, json};
+use tg_core::{
+    canonical,
+    job::ErrorCategory,
+    layout,
+    naming::{CommitSubject, step_number},
+    protocol::StepRun,
+    tokens,
+    verdict::{self, Verdict},
+};
+
+use super::{
+    JobError,
+    brief::{self, Evidence},
+    call::{self, Ask, Made, Prompt},
+    commit::{self, About},
+    engine_choice::{self, Chosen, ModelRole},
+    entry::{self, Entry},
+    place::{Place, unwritable},
+    subject::Attempt,
+};
+use crate::{engine::Role, failpoint, store::artifact::NewArtifact};
+
+/// Most bytes of a diff that a judge is shown.
+const DIFF_CAP: usize = 200 * 1024;
+
+/// Longest summary of a report that is repeated to people, in characters.
+const SUMMARY_CHARACTERS: usize = 300;
+
+/// What a QA found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judgement {
+    /// Exactly PASS.
+    pub is_passed: bool,
+    /// Metadata of the verdict's event.
+    pub detail: Map<String, Value>,
+    /// Commit that holds the report.
+    pub sha: Option<String>,
+}
+
+/// Judges a step. The worktree must be at our commit.
+///
+/// # Errors
+/// Every failure of the engine, a changed worktree, an unwritable report: QA could not be carried out.
+pub async fn judge(
+    attempt: &Attempt<'_>,
+    place: &Place,
+    step: &StepRun,
+    entry: &Entry,
+    is_brief: bool,
+) -> Result<Judgement, JobError> {
+    let Attempt { app, subject, .. } = *attempt;
+    let qa = &entry.spec.qa;
+    let engine = tg_core::spec::choose_engine(&[
+        qa.engine_id.as_deref(),
+        entry.spec.engine_id.as_deref(),
+        step.engine_id.as_deref(),
+        subject.run.engine.as_deref(),
+    ]);
+    let model = engine_choice::model_for(app, subject, ModelRole::Qa, &[qa.model.as_deref()]);
+    let chosen = engine_choice::choose(app, &subject.run, engine, model)?;
+    let template = entry::captured_judge(app, step.id)?.unwrap_or_else(|| entry.judge.clone());
+    let evidence = evidence(place, step, entry, is_brief).await?;
+    let prompt = brief::quality(place, subject, step, &template, &evidence)?;
+    let ask = Ask {
+        kind: if is_brief { "qa_inline" } else { "qa" },
+        role: Role::Qa,
+        step: Some(step),
+        prompt: &prompt,
+        schema: None,
+        wall: app.config.engine_timeout,
+        directory: place.tree.path.clone(),
+    };
+    let made = call::make(attempt, &chosen, ask).await?;
+    failpoint::pass(app.config.failpoint.as_deref(), "quality.answered");
+    let reported = report(attempt, place, step, &chosen, &prompt, &made).await;
+    if let Err(error) = &reported {
+        let end = call::refused(&made, &chosen, &error.message);
+        call::close(attempt, &made.id, Some(step), end, &[]).await?;
+    }
+    let (verdict, file) = reported?;
+    let detail = detail(attempt, step, &chosen, &prompt, &verdict, &made, &file.path);
+    let end = call::succeeded(&made, result(&chosen, &prompt, &verdict, &made, &file, is_brief));
+    call::close(attempt, &made.id, Some(step), end, &[file]).await?;
+    let title = CommitSubject::parse(&format!("chore(protocol): qa {}", step.step_name))
+        .unwrap_or_else(|| tg_core::naming::step_subject(&step.step_name));
+    let number = step_number(&step.step_name, step.step_index);
+    let commit = commit::new(
+        attempt.lease,
+        subject,
+        &title,
+        &number,
+        About::Quality(step.id),
+        Some((&chosen, &prompt)),
+    );
+    let sha = place.repository.commit(&place.tree, &commit).await?;
+    failpoint::pass(app.config.failpoint.as_deref(), "quality.reported");
+    Ok(Judgement { is_passed: verdict.is_pass(), detail, sha })
+}
+
+async fn evidence(
+    place: &Place,
+    step: &StepRun,
+    entry: &Entry,
+    is_brief: bool,
+) -> Result<Evidence, JobError> {
+    let from = step.start_sha.as_deref().unwrap_or(&place.tree.base_sha);
+    let diff = place.repository.diff(&place.tree, from, DIFF_CAP).await?;
+    let (_, last_commit) = place.repository.tip(&place.tree).await?;
+    let mut outputs = brief::material(place, &entry.output)?;
+    for (name, path) in &entry.aux {
+        outputs.push_str(&format!("\n\n({name})\n{}", brief::material(place, path)?));
+    }
+    Ok(Evidence { step: entry.prompt.1.clone(), outputs, diff, last_commit, is_brief })
+}
+
+/// Reads the verdict and keeps the report, after proving that QA left the worktree alone.
+async fn report(
+    attempt: &Attempt<'_>,
+    place: &Place,
+    step: &StepRun,
+    chosen: &Chosen,
+    prompt: &Prompt,
+    made: &Made,
+) -> Result<(Verdict, NewArtifact), JobError> {
+    let changed = place.repository.changes(&place.tree, 5).await?;
+    if !changed.is_empty() {
+        let message = format!(
+            "qa of {} by engine {} changed the worktree ({}); its verdict does not count",
+            step.step_name,
+            chosen.id(),
+            changed.join(", ")
+        );
+        return Err(
+            JobError::retry(ErrorCategory::Codex, "tree_changed", message).with("engine_id", chosen.id())
+        );
+    }
+    let verdict = verdict::read(&made.text);
+    let text = format!(
+        "{}\n\n<!-- call {} · engine {} · prompt {} · attempt {} -->\n",
+        made.text.trim_end(),
+        made.id,
+        chosen.id(),
+        prompt.version,
+        attempt.lease.attempt,
+    );
+    let stem = layout::step_stem(&step.step_name);
+    let own = place.folder.join(layout::step_report(stem));
+    let root = place.root()?;
+    for path in [&own, &place.folder.join(layout::QUALITY_REPORT)] {
+        root.write(path, text.as_bytes()).map_err(|error| unwritable(path, &error))?;
+    }
+    Ok((verdict, artifact("quality-report", "qa_report", &own, text.as_bytes())))
+}
+
+/// A produced file with hash and size.
+pub fn artifact(name: &str, kind: &str, path: &PathBuf, content: &[u8]) -> NewArtifact {
+    NewArtifact {
+        name: name.to_owned(),
+        kind: kind.to_owned(),
+        path: path.display().to_string(),
+        sha256: canonical::sha256_hex(content),
+        bytes: i64::try_from(content.len()).unwrap_or(i64::MAX),
+    }
+}
+
+fn detail(
+    attempt: &Attempt<'_>,
+    step: &StepRun,
+    chosen: &Chosen,
+    prompt: &Prompt,
+    verdict: &Verdict,
+    made: &Made,
+    report_path: &str,
+) -> Map<String, Value> {
+    let run = &attempt.subject.run;
+    let facts = json!({
+        "protocol_run_id": run.id,
+        "step_run_id": step.id,
+        "verdict_line": verdict.line(),
+        "why": verdict.why(),
+        "summary": summary(&made.text),
+        "report_path": report_path,
+        "estimated_tokens": {"qa": tokens::estimate(&prompt.text)},
+        "prompt_versions": prompt.versions,
+        "qa_engine_id": chosen.id(),
+        "model": chosen.model,
+        "spec_hash": run.spec_hash,
+    });
+    known(facts)
+}
+
+/// The facts of an object that say something.
+pub fn known(facts: Value) -> Map<String, Value> {
+    match facts {
+        Value::Object(facts) => facts.into_iter().filter(|(_, value)| !value.is_null()).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
+    }
+}
+
+fn result(
+    chosen: &Chosen,
+    prompt: &Prompt,
+    verdict: &Verdict,
+    made: &Made,
+    file: &NewArtifact,
+    is_brief: bool,
+) -> Value {
+    let (engine, model) = if is_brief { ("qa_engine_id", "qa_model") } else { ("engine_id", "model") };
+    json!({
+        engine: chosen.id(),
+        model: chosen.model,
+        "prompt_versions": prompt.versions,
+        "prompt_path": prompt.path,
+        "report_path": file.path,
+        "verdict": verdict.word(),
+        "verdict_line": verdict.line(),
+        "why": verdict.why(),
+        "summary": summary(&made.text),
+        "estimated_tokens": {"qa": tokens::estimate(&prompt.text)},
+        "engine_call": made.engine_call,
+    })
+}
+
+/// First line of a report that says something.
+fn summary(report: &str) -> Option<String> {
+    let line = report
+        .lines()
+        .map(|line| line.trim_matches(|mark: char| matches!(mark, '#' | '*' | ' ' | '-' | '>')))
+        .find(|line| !line.is_empty() && !line.to_lowercase().starts_with("verdict"))?;
+    Some(line.chars().take(SUMMARY_CHARACTERS).collect())
+}
