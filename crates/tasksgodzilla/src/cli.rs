@@ -120,7 +120,7 @@ pub fn dispatch(cli: Cli, output: &Output) -> Result<(), CliError> {
     let Cli { global, command } = cli;
     match command {
         Command::Supervise(_) => std::process::exit(tg_server::engine::supervise::shim()),
-        Command::Dummy(_) => Err(CliError::internal("the dummy engine is not in this build")),
+        Command::Dummy(_) => std::process::exit(tg_server::engine::dummy::main()),
         Command::Run(args) => block_on(run::run(&global, args, output)),
         Command::Demo(args) => block_on(demo::run(&global, args, output)),
         Command::Serve(args) => block_on(serve::run(&global, args, output)),

@@ -78,7 +78,7 @@ pub struct Request {
     pub resume: Option<Session>,
     /// HOME of the engine: per project, never below the temp dir.
     pub home: PathBuf,
-    /// Folder of this call, for schema and last-message files.
+    /// Folder of this call; the engine itself sees only the `exchange` folder in it.
     pub call_dir: PathBuf,
     /// The outer sandbox is off, so the engine's own must hold.
     pub unconfined: bool,
@@ -86,6 +86,32 @@ pub struct Request {
     pub environment: Vec<(String, Secret<String>)>,
     /// Extra arguments from the configuration.
     pub arguments: Vec<String>,
+}
+
+impl Request {
+    /// Where schema and last message are exchanged with the engine. The call's log lies beside it,
+    /// out of the engine's reach.
+    pub fn exchange(&self) -> PathBuf {
+        exchange(&self.call_dir)
+    }
+
+    /// File for the agent's last message.
+    pub fn last_message(&self) -> PathBuf {
+        self.exchange().join(LAST_MESSAGE)
+    }
+
+    /// File for the schema of the answer.
+    pub fn schema_file(&self) -> PathBuf {
+        self.exchange().join("schema.json")
+    }
+}
+
+/// Name of the file an engine may leave its last message in.
+const LAST_MESSAGE: &str = "last-message.txt";
+
+/// The part of a call's folder that the engine may write.
+fn exchange(call_dir: &Path) -> PathBuf {
+    call_dir.join("exchange")
 }
 
 /// What an engine is called and can do.
@@ -210,6 +236,29 @@ pub struct EngineFailure {
     pub kind: FailKind,
     /// Cause, as the engine said it.
     pub message: String,
+}
+
+impl EngineFailure {
+    /// A failure with its sentence.
+    pub fn new(kind: FailKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    /// Seconds the provider asked us to wait, when its message names them.
+    pub fn retry_after(&self) -> Option<u64> {
+        let words: Vec<&str> = self.message.split_whitespace().collect();
+        let at = words.windows(2).position(|pair| {
+            matches!(pair[1].to_ascii_lowercase().as_str(), "in" | "after" | "after:")
+                && matches!(pair[0].to_ascii_lowercase().as_str(), "again" | "retry" | "wait")
+        })?;
+        let number = words.get(at + 2)?.trim_matches(|sign: char| !sign.is_ascii_digit() && sign != '.');
+        let seconds: f64 = number.trim_end_matches('.').parse().ok()?;
+        let minutes = words.get(at + 3).is_some_and(|unit| unit.starts_with("min"));
+        let seconds = (seconds * if minutes { 60.0 } else { 1.0 }).ceil();
+        // Longer waits are not worth holding a job for.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be small and positive")]
+        (0.0..=3600.0).contains(&seconds).then_some(seconds as u64)
+    }
 }
 
 /// What a reader made of the whole output.

@@ -1,22 +1,97 @@
-//! Codex CLI: command line and JSONL reader. Pure.
+//! Codex CLI: command line and choice of reader. Pure.
+//!
+//! Works with 0.65 and later: only flags that stayed are used, and the prompt always goes through
+//! standard input.
 
-use std::path::Path;
+mod read;
 
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+use self::read::CodexReader;
 use super::{Card, CommandLine, Engine, Reader, Request};
 
 /// The codex adapter.
 pub struct Codex;
 
+static CARD: Card = Card {
+    id: "codex",
+    name: "Codex CLI",
+    kind: "cli",
+    program: "codex",
+    default_model: None,
+    remedy: "install it with `npm install -g @openai/codex` and log in with `codex login`, or set TASKSGODZILLA_CODEX_BIN",
+};
+
+/// Its own state, below the engine's home.
+fn codex_home(request: &Request) -> PathBuf {
+    request.home.join("codex")
+}
+
 impl Engine for Codex {
     fn card(&self) -> &'static Card {
-        todo!()
+        &CARD
     }
 
     fn command(&self, program: &Path, request: &Request) -> CommandLine {
-        todo!()
+        let access = if request.role.writes() { "workspace-write" } else { "read-only" };
+        let mut line = Arguments::default();
+        line.words(&["exec"]);
+        match &request.resume {
+            None => {
+                line.words(&["--json", "-s", access]);
+                line.pair("-C", &request.directory);
+            }
+            Some(_) => {
+                line.words(&["resume", "--json"]);
+                line.pair("-c", format!("sandbox_mode={access}"));
+            }
+        }
+        if let Some(model) = &request.model {
+            line.pair("-m", model);
+        }
+        line.words(&["--skip-git-repo-check", "--ignore-user-config"]);
+        line.words(&["-c", "analytics.enabled=false", "--disable", "plugins"]);
+        // What a tool writes outside the worktree would be lost with the private /tmp anyway.
+        line.words(&["-c", "sandbox_workspace_write.exclude_slash_tmp=true"]);
+        line.words(&["-c", "sandbox_workspace_write.exclude_tmpdir_env_var=true"]);
+        // A file makes the folder: codex refuses a home that does not exist.
+        let mut files = vec![(codex_home(request).join(".tasksgodzilla"), Vec::new())];
+        if let Some(schema) = &request.schema {
+            line.pair("--output-schema", request.schema_file());
+            files.push((request.schema_file(), schema.to_string().into_bytes()));
+        }
+        line.pair("-o", request.last_message());
+        line.0.extend(request.arguments.iter().map(OsString::from));
+        if let Some(session) = &request.resume {
+            line.words(&[&session.id]);
+        }
+        line.words(&["-"]);
+        let mut environment = request.environment.clone();
+        environment.push((
+            "CODEX_HOME".to_owned(),
+            crate::secret::Secret::new(codex_home(request).display().to_string()),
+        ));
+        CommandLine { program: program.to_owned(), arguments: line.0, environment, files }
     }
 
     fn reader(&self, request: &Request) -> Box<dyn Reader> {
-        todo!()
+        Box::new(CodexReader::new(request.resume.as_ref().map(|session| session.prior)))
+    }
+}
+
+#[derive(Default)]
+struct Arguments(Vec<OsString>);
+
+impl Arguments {
+    fn words(&mut self, words: &[&str]) {
+        self.0.extend(words.iter().map(OsString::from));
+    }
+
+    fn pair(&mut self, flag: &str, value: impl Into<OsString>) {
+        self.0.push(flag.into());
+        self.0.push(value.into());
     }
 }

@@ -1,6 +1,7 @@
 //! Integration tests of the server crate: one binary, one module per topic.
 
 mod database;
+mod engine;
 mod flow;
 mod git;
 mod git_hostile;

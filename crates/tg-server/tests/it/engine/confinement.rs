@@ -1,0 +1,1 @@
+//! What a confined engine can see and write.
