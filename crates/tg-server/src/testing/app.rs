@@ -1,0 +1,496 @@
+//! A whole application in one line, for journeys: real git with a bare remote, real database, real
+//! processes, scripted agent. Speaks the user's words; waits for nothing but the work itself.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tg_core::{
+    ids::{ProjectId, RunId},
+    lifecycle::{Decision, Signal, Source},
+    project::{ModelDefaults, Project},
+    protocol::{ProtocolRun, StepRun},
+    scope::Scope,
+};
+
+use super::require;
+use crate::{
+    app::{App, Clock},
+    config::{Config, Inputs},
+    db::{Db, dialect::args},
+    engine::sandbox::{self, Sandbox},
+    flow::{self, Cause, FlowError},
+    git::sample,
+    secret::Secret,
+    store::{self, call::Call, event::StoredEvent, project::NewProject, protocol::NewRun},
+    wake::Wake,
+    worker::{self, heartbeat::Held},
+};
+
+/// Time of the application's clock at its start, milliseconds since the epoch.
+pub const NOW: i64 = 1_800_000_000_000;
+
+/// How a world differs from the usual one.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// Binary that knows `__supervise` and `__dummy` (`env!("CARGO_BIN_EXE_tg-shim")`).
+    pub shim: PathBuf,
+    /// Script of the dummy engine: a list of `{"match": …, "do": […]}`.
+    pub script: Value,
+    /// The repository has a remote.
+    pub has_remote: bool,
+    /// Settings by variable.
+    pub settings: Vec<(&'static str, String)>,
+    /// Another database than SQLite in the world's folder.
+    pub database: Option<String>,
+    /// What to say of the sandbox instead of looking.
+    pub sandbox: Option<Sandbox>,
+}
+
+impl Setup {
+    /// The usual world: dummy engine without a script, bare remote, SQLite.
+    pub fn new(shim: &str) -> Self {
+        Self {
+            shim: PathBuf::from(shim),
+            script: Value::Array(Vec::new()),
+            has_remote: true,
+            settings: Vec::new(),
+            database: None,
+            sandbox: None,
+        }
+    }
+
+    /// Plays this script.
+    #[must_use]
+    pub fn script(mut self, script: Value) -> Self {
+        self.script = script;
+        self
+    }
+
+    /// Sets a variable.
+    #[must_use]
+    pub fn set(mut self, variable: &'static str, value: &str) -> Self {
+        self.settings.push((variable, value.to_owned()));
+        self
+    }
+
+    /// A repository without a remote.
+    #[must_use]
+    pub fn without_remote(mut self) -> Self {
+        self.has_remote = false;
+        self
+    }
+
+    /// Makes the world.
+    ///
+    /// # Panics
+    /// When the machine lacks git or a writable target directory.
+    pub async fn make(self) -> TestApp {
+        let base = self.shim.parent().and_then(Path::parent).expect("the shim lies in target/<profile>");
+        // Not the system's temporary directory: agents get one of their own in its place.
+        let base = base.join("tmp");
+        std::fs::create_dir_all(&base).expect("the target directory is writable");
+        let folder = tempfile::Builder::new().prefix("world-").tempdir_in(base).expect("a temporary directory");
+        let (checkout, remote) = (folder.path().join("checkout"), folder.path().join("remote.git"));
+        sample::make(Path::new("git"), &checkout, &remote).await.expect("git makes a sample");
+        if !self.has_remote {
+            std::fs::write(checkout.join(".git/config"), "[core]\n\trepositoryformatversion = 0\n\tbare = false\n")
+                .expect("the checkout is writable");
+        }
+        let script = folder.path().join("script.json");
+        std::fs::write(&script, self.script.to_string()).expect("the script is written");
+        let mut config = self.config(folder.path());
+        config.dummy_script = Some(script);
+        if let Some(url) = &self.database {
+            config.database_url = Secret::new(url.clone());
+        }
+        for path in [&config.home.root, &config.home.projects, &config.home.runs] {
+            std::fs::create_dir_all(path).expect("the state directory is made");
+        }
+        let db = Db::open(config.database_url.expose(), config.database_pool).await.expect("the database opens");
+        db.migrate().await.expect("the schema applies");
+        let sandbox = match self.sandbox {
+            Some(sandbox) => sandbox,
+            None => sandbox::probe(&config.search_path).await,
+        };
+        let clock = Arc::new(AtomicI64::new(NOW));
+        let app = App {
+            config: Arc::new(config),
+            db,
+            clock: Clock::Fixed(clock.clone()),
+            wake: Wake::default(),
+            sandbox: Arc::new(sandbox),
+        };
+        let remote_url = remote.display().to_string();
+        let checkout_text = checkout.display().to_string();
+        let project = NewProject {
+            name: "sample".to_owned(),
+            git_url: if self.has_remote { remote_url } else { checkout_text.clone() },
+            local_path: Some(checkout_text),
+            base_branch: sample::BRANCH.to_owned(),
+            default_models: ModelDefaults::default(),
+        };
+        let mut tx = app.db.begin().await.expect("begins");
+        let project = store::project::insert(&mut tx, &project, NOW).await.expect("a project is inserted");
+        tx.commit().await.expect("commits");
+        TestApp { app, clock, project, checkout, remote, folder }
+    }
+
+    fn config(&self, folder: &Path) -> Config {
+        let home = folder.join("state").display().to_string();
+        let mut environment = BTreeMap::from([
+            ("TASKSGODZILLA_HOME".to_owned(), home),
+            ("HOME".to_owned(), folder.display().to_string()),
+            ("PATH".to_owned(), require::variable("PATH").unwrap_or_default()),
+        ]);
+        let own = self.settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        environment.extend(own);
+        let inputs = Inputs {
+            environment,
+            directory: folder.to_owned(),
+            own_binary: self.shim.clone(),
+            ..Inputs::default()
+        };
+        Config::resolve(&inputs).expect("the settings of the test are valid")
+    }
+}
+
+/// A world of its own; everything in it goes when it is dropped.
+pub struct TestApp {
+    /// The application.
+    pub app: App,
+    clock: Arc<AtomicI64>,
+    /// The one project.
+    pub project: Project,
+    /// The user's checkout.
+    pub checkout: PathBuf,
+    /// Its bare remote.
+    pub remote: PathBuf,
+    folder: TempDir,
+}
+
+impl TestApp {
+    /// The usual world.
+    pub async fn new(shim: &str) -> Self {
+        Setup::new(shim).make().await
+    }
+
+    /// Folder of the world.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Creates a run of the dummy engine that advances by itself, with a scenario as its model.
+    pub async fn create(&self, name: &str, scenario: Option<&str>) -> RunId {
+        let model = scenario.map(str::to_owned);
+        self.create_as(NewRun {
+            project_id: self.project.id,
+            protocol_name: name.to_owned(),
+            auto_advance: true,
+            engine: Some("dummy".to_owned()),
+            models: ModelDefaults { exec: model.clone(), qa: model, ..ModelDefaults::default() },
+            base_branch: sample::BRANCH.to_owned(),
+            description: Some("Say hello".to_owned()),
+            sandbox_off: false,
+        })
+        .await
+    }
+
+    /// Creates a run as told.
+    pub async fn create_as(&self, new: NewRun) -> RunId {
+        let mut tx = self.app.db.begin().await.expect("begins");
+        let run = store::protocol::insert(&mut tx, &new, self.app.clock.now()).await.expect("a run is inserted");
+        tx.commit().await.expect("commits");
+        run.id
+    }
+
+    /// A person sends a signal.
+    pub async fn signal(&self, run: RunId, signal: Signal) -> Result<Vec<Decision>, FlowError> {
+        let mut tx = self.app.db.begin().await.map_err(store::StoreError::from)?;
+        let cause = Cause { actor: Some("ada"), ..Cause::default() };
+        let decisions = flow::advance(&self.app, &mut tx, run, signal, &cause).await?;
+        tx.commit().await.map_err(store::StoreError::from)?;
+        self.app.wake.notify();
+        Ok(decisions)
+    }
+
+    /// A person starts a run.
+    pub async fn start(&self, run: RunId) {
+        self.signal(run, Signal::Start).await.expect("the run may start");
+    }
+
+    /// A person pauses a run.
+    pub async fn pause(&self, run: RunId) {
+        self.signal(run, Signal::Pause { reason: None }).await.expect("the run may pause");
+    }
+
+    /// A person resumes a run.
+    pub async fn resume(&self, run: RunId) {
+        self.signal(run, Signal::Resume { reason: None }).await.expect("the run may resume");
+    }
+
+    /// A person cancels a run.
+    pub async fn cancel(&self, run: RunId) {
+        self.signal(run, Signal::Cancel { reason: None }).await.expect("the run may be cancelled");
+    }
+
+    /// A person approves a step.
+    pub async fn approve(&self, run: RunId, step: &str) {
+        let step = self.step(run, step).await.id;
+        let signal = Signal::Approve { step, note: Some("looks right".to_owned()) };
+        self.signal(run, signal).await.expect("the step may be approved");
+    }
+
+    /// A person runs a step.
+    pub async fn run_step(&self, run: RunId, step: &str) {
+        let step = self.step(run, step).await.id;
+        self.signal(run, Signal::RunStep { step, source: Source::Api }).await.expect("the step may run");
+    }
+
+    /// Works on everything that is due, one job after another, until nothing is. Returns how many.
+    ///
+    /// # Panics
+    /// When jobs follow from jobs without an end.
+    #[expect(clippy::panic, reason = "a test that runs in a circle must end")]
+    pub async fn run_pending_jobs(&self) -> usize {
+        let (held, owner) = (Held::default(), worker::new_owner());
+        for count in 0..200 {
+            let taken = worker::take(&self.app, &owner, &held).await.expect("a job can be claimed");
+            let Some((lease, slot)) = taken else { return count };
+            self.clock.fetch_add(1000, Ordering::SeqCst);
+            worker::carry(self.app.clone(), held.clone(), lease, slot).await;
+        }
+        panic!("jobs follow from jobs without an end:\n{}", self.timelines().await);
+    }
+
+    /// Works on one due job; `false` when there is none.
+    pub async fn run_one_job(&self) -> bool {
+        let (held, owner) = (Held::default(), worker::new_owner());
+        let taken = worker::take(&self.app, &owner, &held).await.expect("a job can be claimed");
+        let Some((lease, slot)) = taken else { return false };
+        worker::carry(self.app.clone(), held, lease, slot).await;
+        true
+    }
+
+    /// Lets the time of every back-off pass; returns the delays in seconds, rounded.
+    pub async fn skip_back_off(&self) -> Vec<i64> {
+        let mut tx = self.app.db.begin().await.expect("begins");
+        let now = tx.now().await.expect("the database has a clock");
+        let rows = tx
+            .all("SELECT run_at FROM jobs WHERE state = 'queued' AND run_at > $1 ORDER BY run_at", args![now])
+            .await
+            .expect("jobs are listed");
+        let delay = |row: &crate::db::dialect::Row| {
+            let at = row.int("run_at").expect("a column of the table").expect("never null");
+            (at - now + 500) / 1000
+        };
+        let delays = rows.iter().map(delay).collect();
+        tx.execute("UPDATE jobs SET run_at = $1 WHERE state = 'queued'", args![now])
+            .await
+            .expect("jobs are updated");
+        tx.commit().await.expect("commits");
+        delays
+    }
+
+    /// Lets every lease run out, as if all workers had died.
+    pub async fn expire_leases(&self) {
+        let mut tx = self.app.db.begin().await.expect("begins");
+        tx.execute("UPDATE jobs SET lease_until = 1 WHERE state = 'started'", args![])
+            .await
+            .expect("jobs are updated");
+        tx.commit().await.expect("commits");
+    }
+
+    /// Works through back-offs too, until nothing is queued. Returns the delays met.
+    pub async fn run_to_rest(&self) -> Vec<i64> {
+        let mut delays = Vec::new();
+        loop {
+            self.run_pending_jobs().await;
+            let met = self.skip_back_off().await;
+            if met.is_empty() {
+                return delays;
+            }
+            delays.extend(met);
+        }
+    }
+
+    /// The run as it is.
+    pub async fn run(&self, run: RunId) -> ProtocolRun {
+        let mut tx = self.app.db.read().await.expect("reads");
+        store::protocol::load(&mut tx, &Scope::All, run).await.expect("the run is there")
+    }
+
+    /// Its steps by index.
+    pub async fn steps(&self, run: RunId) -> Vec<StepRun> {
+        let mut tx = self.app.db.read().await.expect("reads");
+        store::step::list(&mut tx, &Scope::All, run).await.expect("the steps are listed")
+    }
+
+    /// One step by name.
+    ///
+    /// # Panics
+    /// When there is no such step.
+    pub async fn step(&self, run: RunId, name: &str) -> StepRun {
+        let steps = self.steps(run).await;
+        steps.into_iter().find(|step| step.step_name == name).expect("there is such a step")
+    }
+
+    /// Its calls, oldest first.
+    pub async fn calls(&self, run: RunId) -> Vec<Call> {
+        let mut tx = self.app.db.read().await.expect("reads");
+        let filter = store::call::Filter { run: Some(run), ..store::call::Filter::default() };
+        let mut calls = store::call::list(&mut tx, &Scope::All, &filter, 500).await.expect("calls are listed");
+        calls.reverse();
+        calls
+    }
+
+    /// Its events, oldest first.
+    pub async fn events(&self, run: RunId) -> Vec<StoredEvent> {
+        let mut tx = self.app.db.read().await.expect("reads");
+        let filter = store::event::Filter { run: Some(run), ..store::event::Filter::default() };
+        let mut events =
+            store::event::list(&mut tx, &Scope::All, &filter, 500).await.expect("events are listed");
+        events.reverse();
+        events
+    }
+
+    /// Wire words of its events, oldest first.
+    pub async fn event_types(&self, run: RunId) -> Vec<String> {
+        self.events(run).await.into_iter().map(|event| event.event_type).collect()
+    }
+
+    /// Where run and steps stand: `running | 00-setup.md completed | …`.
+    pub async fn standing(&self, run: RunId) -> String {
+        let mut text = String::new();
+        let row = self.run(run).await;
+        text.push_str(row.status.as_str());
+        if let Some(reason) = &row.status_reason {
+            text.push_str(&format!(" ({})", reason.code));
+        }
+        for step in self.steps(run).await {
+            text.push_str(&format!(" | {} {}", step.step_name, step.status));
+            if let Some(reason) = &step.status_reason {
+                text.push_str(&format!(" ({})", reason.code));
+            }
+        }
+        text
+    }
+
+    /// The whole story as text: every event with its sentence and transitions, names and fingerprints
+    /// that differ from run to run replaced.
+    pub async fn timeline(&self, run: RunId) -> String {
+        let steps = self.steps(run).await;
+        let name = |entity: &str, id: i64| match entity {
+            "step_run" => steps
+                .iter()
+                .find(|step| step.id.0 == id)
+                .map_or_else(|| format!("step {id}"), |step| step.step_name.clone()),
+            _ => "run".to_owned(),
+        };
+        let mut text = String::new();
+        for event in self.events(run).await {
+            text.push_str(&format!("{}: {}", event.event_type, event.message));
+            let moved = event.metadata.get("transitions").and_then(Value::as_array);
+            let word = |value: &Value, key: &str| {
+                value.get(key).and_then(Value::as_str).unwrap_or("?").to_owned()
+            };
+            for transition in moved.into_iter().flatten() {
+                let id = transition.get("id").and_then(Value::as_i64).unwrap_or_default();
+                let entity = name(&word(transition, "entity"), id);
+                let (from, to) = (word(transition, "from"), word(transition, "to"));
+                text.push_str(&format!("\n    {entity}: {from} -> {to}"));
+            }
+            text.push('\n');
+        }
+        self.normalised(&text)
+    }
+
+    async fn timelines(&self) -> String {
+        let mut tx = self.app.db.read().await.expect("reads");
+        let runs = store::protocol::list(&mut tx, &Scope::All, None, 10).await.expect("runs are listed");
+        drop(tx);
+        let mut text = String::new();
+        for run in runs {
+            text.push_str(&self.timeline(run.id).await);
+        }
+        text
+    }
+
+    /// Replaces what differs from run to run: folders, commits, ids, fingerprints.
+    pub fn normalised(&self, text: &str) -> String {
+        let text = text.replace(&self.folder.path().display().to_string(), "<world>");
+        let mut out = String::new();
+        let mut word = String::new();
+        for character in text.chars().chain(['\n']) {
+            if character.is_ascii_alphanumeric() || character == '-' {
+                word.push(character);
+                continue;
+            }
+            out.push_str(placeholder(&word).unwrap_or(&word));
+            word.clear();
+            out.push(character);
+        }
+        out.pop();
+        out
+    }
+
+    /// What git says about the remote (or the checkout, when there is none): `git <arguments>` there.
+    pub async fn git(&self, folder: &Path, arguments: &[&str]) -> String {
+        let output = crate::process::run(crate::process::Command {
+            program: PathBuf::from("git"),
+            arguments: arguments.iter().map(Into::into).collect(),
+            environment: [("PATH", require::variable("PATH").unwrap_or_default())]
+                .into_iter()
+                .chain([("GIT_CONFIG_GLOBAL", "/dev/null".to_owned()), ("GIT_CONFIG_NOSYSTEM", "1".to_owned())])
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+            directory: folder.to_owned(),
+            input: Vec::new(),
+            wrap: crate::process::Wrap::None,
+            timeout: std::time::Duration::from_secs(30),
+            output_cap: 8 * 1024 * 1024,
+        })
+        .await
+        .expect("git runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Subjects of the commits of a run on the remote, oldest first.
+    pub async fn pushed(&self, name: &str) -> Vec<String> {
+        let range = format!("{}..refs/heads/{name}", sample::BRANCH);
+        let log = self.git(&self.remote, &["log", "--reverse", "--format=%s", &range, "--"]).await;
+        log.lines().map(str::to_owned).collect()
+    }
+
+    /// A file of a run's worktree as text; `None` when it is not there.
+    pub async fn file(&self, run: RunId, relative: &str) -> Option<String> {
+        let tree = self.run(run).await.worktree_path?;
+        std::fs::read_to_string(Path::new(&tree).join(relative)).ok()
+    }
+
+    /// Id of the one project.
+    pub fn project_id(&self) -> ProjectId {
+        self.project.id
+    }
+}
+
+/// What stands for a word that differs from run to run.
+fn placeholder(word: &str) -> Option<&'static str> {
+    let is_hex = |text: &str| text.chars().all(|character| character.is_ascii_hexdigit());
+    if uuid::Uuid::parse_str(word).is_ok() {
+        Some("<id>")
+    } else if word.len() == 40 && is_hex(word) {
+        Some("<commit>")
+    } else if word.len() == 12 && is_hex(word) {
+        Some("<print>")
+    } else {
+        None
+    }
+}
