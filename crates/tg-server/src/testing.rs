@@ -1,4 +1,5 @@
-//! Test support.
+//! Test support: a scripted model provider, what a machine must have, and a whole application in a line.
 
+pub mod app;
 pub mod model_server;
 pub mod require;

@@ -6,5 +6,6 @@ mod flow;
 mod git;
 mod git_hostile;
 mod house;
+mod journey;
 mod queue;
 mod store;
