@@ -73,12 +73,12 @@ pub async fn run(global: &Global, _args: DoctorArgs, output: &Output) -> Result<
             }
         }
     });
-    match checks.iter().find(|check| check.state == State::Fail) {
-        None => Ok(()),
-        Some(first) => Err(CliError {
-            kind: ErrorKind::Missing,
-            error: format!("{}: {}", first.name, first.found),
-            hint: first.remedy.clone(),
-        }),
-    }
+    let bad: Vec<&Check> = checks.iter().filter(|check| check.state == State::Fail).collect();
+    let Some(first) = bad.first() else { return Ok(()) };
+    let names: Vec<&str> = bad.iter().map(|check| check.name.as_str()).collect();
+    Err(CliError {
+        kind: ErrorKind::Missing,
+        error: format!("not well: {} ({})", names.join(", "), first.found),
+        hint: first.remedy.clone(),
+    })
 }

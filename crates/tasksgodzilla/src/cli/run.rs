@@ -13,6 +13,7 @@ use tg_core::{
     project::ModelDefaults,
     protocol::{ProtocolRun, StepRun},
     status::ProtocolStatus,
+    step::StepStatus,
     wire::ProtocolRunOut,
 };
 use tg_server::{
@@ -182,26 +183,52 @@ fn ready(app: &App, engine: &dyn engine::Engine, args: &RunArgs, output: &Output
     }
 }
 
-/// Works an existing run on.
+/// Works an existing run on to its end. A run that does not advance by itself is led step by step.
 async fn go_on(app: &App, id: RunId, output: &Output) -> Result<(), CliError> {
-    let (run, _) = protocols::load(app, id).await?;
-    let signal = match run.status {
+    let (mut run, mut steps) = protocols::load(app, id).await?;
+    loop {
+        if let Some(signal) = onward(&run, &steps) {
+            match protocols::advance(app, id, signal).await {
+                Ok(()) => {}
+                // Somebody else was faster, or the queue holds it already: then that is worked on.
+                Err(error) if run.status == ProtocolStatus::Running => tracing::debug!(error = %error.error),
+                Err(error) => return Err(error),
+            }
+        }
+        let left = follow::work(app, id, output).await?;
+        let goes_on = matches!(left.run.status, ProtocolStatus::Planned | ProtocolStatus::Running);
+        let moved = left.run.status != run.status || statuses(&left.steps) != statuses(&steps);
+        if left.interrupted || !goes_on || !moved {
+            tell(&left.run, &left.steps, output);
+            return follow::verdict(&left, false);
+        }
+        (run, steps) = (left.run, left.steps);
+    }
+}
+
+fn statuses(steps: &[StepRun]) -> Vec<StepStatus> {
+    steps.iter().map(|step| step.status).collect()
+}
+
+/// What a person would do next for this run.
+fn onward(run: &ProtocolRun, steps: &[StepRun]) -> Option<Signal> {
+    let is = |wanted: StepStatus| steps.iter().find(|step| step.status == wanted);
+    match run.status {
         ProtocolStatus::Pending => Some(Signal::Start),
         ProtocolStatus::Planned => Some(Signal::RunNext),
         ProtocolStatus::Paused => Some(Signal::Resume { reason: None }),
+        ProtocolStatus::Blocked if steps.iter().all(|step| step.started_at.is_none()) => Some(Signal::Start),
+        ProtocolStatus::Blocked => Some(Signal::RetryLatest),
+        ProtocolStatus::Running => match (is(StepStatus::Running), is(StepStatus::NeedsQa)) {
+            (Some(_), _) => None,
+            (None, Some(step)) => Some(Signal::RunQa { step: step.id }),
+            (None, None) => is(StepStatus::Pending).map(|_| Signal::RunNext),
+        },
         ProtocolStatus::Planning
-        | ProtocolStatus::Running
-        | ProtocolStatus::Blocked
         | ProtocolStatus::Failed
         | ProtocolStatus::Cancelled
         | ProtocolStatus::Completed => None,
-    };
-    if let Some(signal) = signal {
-        protocols::advance(app, id, signal).await?;
     }
-    let left = follow::work(app, id, output).await?;
-    tell(&left.run, &left.steps, output);
-    follow::verdict(&left, false)
 }
 
 /// Tells where a run was left: the run object, or a few lines.

@@ -21,13 +21,11 @@ pub fn next_action(run: &ProtocolRun) -> String {
         ProtocolStatus::Cancelled => "start a new run; a cancelled one does not come back".to_owned(),
         ProtocolStatus::Failed => "start it again as a new run".to_owned(),
         ProtocolStatus::Blocked => {
-            let retry = match run.status_reason.as_ref().map(|reason| reason.code) {
-                Some(code) => cure(code),
-                None => "see `tasksgodzilla events recent`",
-            };
-            format!(
-                "{retry}; then `tasksgodzilla protocols retry-latest {id}` and `tasksgodzilla run --continue {id}`"
-            )
+            let cure = run
+                .status_reason
+                .as_ref()
+                .map_or("see `tasksgodzilla events recent`", |reason| cure(reason.code));
+            format!("{cure}; then try again with `tasksgodzilla run --continue {id}`")
         }
     }
 }
