@@ -21,7 +21,7 @@ use tg_server::{
 };
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -54,6 +54,8 @@ pub async fn run(global: &Global, args: ServeArgs, output: &Output) -> Result<()
     flags.extend(args.host.clone().map(|host| ("TASKSGODZILLA_API_HOST", host)));
     flags.extend(args.port.clone().map(|port| ("TASKSGODZILLA_API_PORT", port)));
     let config = start::config(global, flags, Chatter::Server, output)?;
+    // Before anybody can be told that we serve, so that a stop right afterwards is a clean one.
+    let signals = Signals::listen()?;
     only_loopback(config.api_host)?;
     start::private_directory(&config.home.root)?;
     let _lock = lock(&config.home.serve_lock())?;
@@ -70,7 +72,7 @@ pub async fn run(global: &Global, args: ServeArgs, output: &Output) -> Result<()
 
     let url = UrlFile::write(&app.config.home.serve_url(), &format!("http://{address}"))?;
     announce(&url, &app.config, worker.is_some(), output);
-    let ended = until_stopped(&stop, server, worker, output).await;
+    let ended = until_stopped(&stop, server, worker, signals, output).await;
     drop(url);
     ended
 }
@@ -88,6 +90,21 @@ fn announce(url: &UrlFile, config: &Config, works: bool, output: &Output) {
 type Ended<E> = Result<Result<(), E>, tokio::task::JoinError>;
 type Worker = tokio::task::JoinHandle<Result<(), tg_server::store::StoreError>>;
 
+/// The signals that ask for an end.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, CliError> {
+        let on = |kind| {
+            signal(kind).map_err(|error| CliError::internal(format!("cannot listen for signals: {error}")))
+        };
+        Ok(Self { interrupt: on(SignalKind::interrupt())?, terminate: on(SignalKind::terminate())? })
+    }
+}
+
 /// What ended the serving.
 enum Cause {
     Asked,
@@ -100,15 +117,12 @@ async fn until_stopped(
     stop: &CancellationToken,
     mut server: tokio::task::JoinHandle<io::Result<()>>,
     mut worker: Option<Worker>,
+    mut signals: Signals,
     output: &Output,
 ) -> Result<(), CliError> {
-    let listen = |kind| {
-        signal(kind).map_err(|error| CliError::internal(format!("cannot listen for signals: {error}")))
-    };
-    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
     let cause = tokio::select! {
-        _ = interrupt.recv() => Cause::Asked,
-        _ = terminate.recv() => Cause::Asked,
+        _ = signals.interrupt.recv() => Cause::Asked,
+        _ = signals.terminate.recv() => Cause::Asked,
         ended = &mut server => Cause::Server(ended),
         ended = end_of(&mut worker) => Cause::Worker(ended),
     };
@@ -123,7 +137,7 @@ async fn until_stopped(
                 .note("stopping: jobs at work get 30 s to end, the rest is handed back; Ctrl-C ends at once");
             tokio::select! {
                 ended = end_of(&mut worker) => worker_result(ended),
-                _ = interrupt.recv() => {
+                _ = signals.interrupt.recv() => {
                     output.note("ended at once: jobs go on elsewhere when their leases run out");
                     Ok(())
                 }

@@ -123,7 +123,7 @@ impl TestEnv {
 
     /// Starts the binary and leaves it running.
     pub fn start(&self, arguments: &[&str]) -> Running {
-        Running(Some(self.command(arguments).spawn().unwrap()))
+        Running { child: Some(self.command(arguments).spawn().unwrap()), out: None, err: None }
     }
 
     /// Runs git in a directory of the test.
@@ -170,40 +170,77 @@ impl TestEnv {
 }
 
 /// A process that is ended with the test.
-pub struct Running(Option<Child>);
+pub struct Running {
+    child: Option<Child>,
+    out: Option<Lines>,
+    err: Option<Lines>,
+}
 
 impl Running {
     pub fn id(&self) -> u32 {
-        self.0.as_ref().unwrap().id()
+        self.child.as_ref().unwrap().id()
     }
 
-    /// Reads standard output up to the first line that `wanted` accepts.
-    pub fn line(&mut self, wanted: impl Fn(&str) -> bool + Send + 'static) -> String {
-        use std::io::BufRead as _;
-        let out = self.0.as_mut().unwrap().stdout.take().unwrap();
-        let (send, receive) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            let mut lines = std::io::BufReader::new(out).lines().map_while(Result::ok);
-            if let Some(line) = lines.find(|line| wanted(line)) {
-                drop(send.send(line));
-            }
-            lines.for_each(drop);
-        });
-        receive.recv_timeout(LIMIT).expect("the line comes")
+    /// Reads standard output up to the first line that `wanted` accepts; once only.
+    pub fn line(&mut self, wanted: impl Fn(&str) -> bool) -> String {
+        self.out
+            .get_or_insert_with(|| Lines::of(self.child.as_mut().unwrap().stdout.take().unwrap()))
+            .find(wanted)
+    }
+
+    /// Reads standard error up to the first line that `wanted` accepts.
+    pub fn error_line(&mut self, wanted: impl Fn(&str) -> bool) -> String {
+        self.err
+            .get_or_insert_with(|| Lines::of(self.child.as_mut().unwrap().stderr.take().unwrap()))
+            .find(wanted)
+    }
+
+    /// Sends a signal by name.
+    pub fn send(&self, name: &str) {
+        let sent = command("kill").args([name, &self.id().to_string()]).status().unwrap();
+        assert!(sent.success());
     }
 
     /// Sends a signal by name and waits for the end.
     pub fn signal(mut self, name: &str) -> Ended {
-        let child = self.0.take().unwrap();
-        let sent = command("kill").args([name, &child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
-        wait(child)
+        self.send(name);
+        wait(self.child.take().unwrap())
+    }
+}
+
+/// Lines of a pipe, read on a thread of their own so that the pipe never fills.
+struct Lines(std::sync::mpsc::Receiver<String>);
+
+impl Lines {
+    fn of(pipe: impl std::io::Read + Send + 'static) -> Self {
+        use std::io::BufRead as _;
+        let (send, receive) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            // A test that wants no more lines is no reason to stop reading.
+            std::io::BufReader::new(pipe)
+                .lines()
+                .map_while(Result::ok)
+                .for_each(|line| drop(send.send(line)));
+        });
+        Self(receive)
+    }
+
+    fn find(&self, wanted: impl Fn(&str) -> bool) -> String {
+        let mut seen = Vec::new();
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            match self.0.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) if wanted(&line) => return line,
+                Ok(line) => seen.push(line),
+                Err(error) => panic!("the line does not come ({error}): {seen:?}"),
+            }
+        }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let Some(mut child) = self.0.take() {
+        if let Some(mut child) = self.child.take() {
             drop(child.kill());
             drop(child.wait());
         }

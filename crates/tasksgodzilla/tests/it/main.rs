@@ -5,6 +5,7 @@ mod codex;
 mod demo;
 mod doctor;
 mod env;
+mod interrupt;
 mod run;
 mod serve;
 mod steer;
