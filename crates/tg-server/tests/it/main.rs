@@ -1,5 +1,6 @@
 //! Integration tests of the server crate: one binary, one module per topic.
 
+mod codex;
 mod database;
 mod engine;
 mod flow;
@@ -7,5 +8,7 @@ mod git;
 mod git_hostile;
 mod house;
 mod journey;
+mod paths;
+mod process;
 mod queue;
 mod store;
