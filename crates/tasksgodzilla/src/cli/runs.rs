@@ -201,7 +201,7 @@ fn print_call(call: &CodexRunOut, output: &Output) {
             ("run", call.protocol_run_id.map(|id| id.to_string()).unwrap_or_default()),
             ("step", call.step_run_id.map(|id| id.to_string()).unwrap_or_default()),
             ("attempt", call.attempt.map(|attempt| attempt.to_string()).unwrap_or_default()),
-            ("engine", super::protocols::engine_label(&param("engine"))),
+            ("engine", super::protocols::engine_label(&param("engine_id"))),
             ("model", param("model")),
             ("prompt", call.prompt_version.clone().unwrap_or_default()),
             ("tokens", call.cost_tokens.map(|tokens| tokens.to_string()).unwrap_or_default()),

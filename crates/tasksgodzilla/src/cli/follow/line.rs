@@ -43,7 +43,7 @@ impl StatusLine {
         if let Some(call) = call {
             let param = |key: &str| Some(call.params.as_ref()?.get(key)?.as_str()?.to_owned());
             let kind = call.run_kind.as_deref().unwrap_or(&call.job_type);
-            let engine = param("engine").map_or_else(String::new, |engine| format!("{engine} "));
+            let engine = param("engine_id").map_or_else(String::new, |engine| format!("{engine} "));
             parts.push(format!("{engine}{kind}"));
             parts.extend(last_line(&self.home.call_log(&call.id)));
         }

@@ -3,6 +3,9 @@
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+/// Most characters of the task that a plan repeats.
+const GOAL_CHARACTERS: usize = 20_000;
+
 /// Material of a prompt: what stands between the marks that carry this label.
 pub(super) fn material<'a>(prompt: &'a str, label: &str) -> Option<&'a str> {
     let begin = format!("<<<BEGIN {label} ");
@@ -27,7 +30,9 @@ fn task(prompt: &str) -> String {
 /// A valid plan: set-up and two steps of work.
 pub(super) fn plan(prompt: &str) -> String {
     let task = task(prompt);
+    // An answer is one line, and lines have a cap: a task of a megabyte is not repeated whole.
     let whole = material(prompt, "task").unwrap_or(&task).trim();
+    let whole: String = whole.chars().take(GOAL_CHARACTERS).collect();
     let digest = digest(prompt);
     let step = |title: &str, briefing: &str, tasks: [&str; 2]| {
         format!(
