@@ -367,7 +367,7 @@ pub async fn cancel(tx: &mut Tx, job: &Job) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Newest first.
+/// Newest first. Jobs that were ended as unknown cannot be shown as jobs; the timeline tells of them.
 pub async fn list(tx: &mut Tx, status: Option<JobStatus>, limit: i64) -> Result<Vec<JobRow>, StoreError> {
     let now = now(tx).await?;
     let rows = match status {
@@ -378,11 +378,17 @@ pub async fn list(tx: &mut Tx, status: Option<JobStatus>, limit: i64) -> Result<
             state @ (JobStatus::Started | JobStatus::Finished | JobStatus::Failed | JobStatus::Cancelled),
         ) => tx.all(sql::LIST_IN_STATE, args![state.as_str(), limit]).await?,
     };
-    rows.into_iter().map(|row| listed(row, now)).collect()
+    let rows = rows.into_iter().map(|row| Record::named(TABLE, "id", row));
+    let mut listed = Vec::with_capacity(rows.len());
+    for row in rows {
+        if row.maybe_text("last_error")?.as_deref() != Some(UNKNOWN) {
+            listed.push(read(&row, now)?);
+        }
+    }
+    Ok(listed)
 }
 
-fn listed(row: Row, now: i64) -> Result<JobRow, StoreError> {
-    let row = Record::named(TABLE, "id", row);
+fn read(row: &Record, now: i64) -> Result<JobRow, StoreError> {
     let run_at = row.int("run_at")?;
     let status = match row.word("state", JobStatus::parse)? {
         JobStatus::Queued if run_at > now => JobStatus::Scheduled,
@@ -390,7 +396,7 @@ fn listed(row: Row, now: i64) -> Result<JobRow, StoreError> {
     };
     Ok(JobRow {
         id: JobId(row.text("id")?),
-        job: job(&row)?,
+        job: job(row)?,
         status,
         priority: row.int("priority")?,
         project_id: row.maybe_int("project_id")?.map(ProjectId),

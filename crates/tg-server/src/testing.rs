@@ -2,4 +2,5 @@
 
 pub mod app;
 pub mod model_server;
+pub mod postgres;
 pub mod require;

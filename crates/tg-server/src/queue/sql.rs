@@ -2,7 +2,7 @@
 
 use crate::db::dialect::statements;
 
-/// The first due job under the caps whose run is not paused. `$5`-free on purpose: `$1` now, `$2` cap of
+/// The first due job under the caps whose run is not paused. `$1` now, `$2` cap of
 /// a project, `$3` owner, `$4` end of the lease.
 macro_rules! claim {
     ($lock:literal) => {
@@ -23,11 +23,12 @@ macro_rules! claim {
     };
 }
 
+/// Only a started job has an end of its lease; the schema says so, and the index holds these alone.
 macro_rules! expired {
     ($lock:literal) => {
         concat!(
             "SELECT id, kind, payload, attempts, max_attempts, fence, project_id, protocol_run_id, cancel_requested ",
-            "FROM jobs WHERE state = 'started' AND lease_until < $1 ORDER BY lease_until LIMIT $2",
+            "FROM jobs WHERE lease_until < $1 ORDER BY lease_until LIMIT $2",
             $lock
         )
     };
@@ -74,7 +75,7 @@ statements! {
                WHERE id = $1 AND fence = $2 AND state = 'started'";
     YIELD_KEY = "UPDATE jobs SET unique_key = id WHERE id = $1 AND fence = $2 AND state = 'started'";
     LOCK_EXPIRED_RUNS_POSTGRES = "SELECT id FROM protocol_runs WHERE id IN (SELECT protocol_run_id FROM jobs \
-                                  WHERE state = 'started' AND lease_until < $1 ORDER BY lease_until LIMIT $2) \
+                                  WHERE lease_until < $1 ORDER BY lease_until LIMIT $2) \
                                   ORDER BY id FOR NO KEY UPDATE";
     EXPIRED_SQLITE = expired!("");
     EXPIRED_POSTGRES = expired!(" FOR UPDATE SKIP LOCKED");

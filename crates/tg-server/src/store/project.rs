@@ -47,7 +47,7 @@ mod sql {
         INSERT = "INSERT INTO projects (name, git_url, local_path, base_branch, default_models, created_at, updated_at) \
                   VALUES ($1, $2, $3, $4, $5, $6, $6) RETURNING id";
         LOAD = select!("WHERE id = $1 AND (CAST($2 AS BIGINT) IS NULL OR id = $2)");
-        LIST = select!("ORDER BY id DESC LIMIT $1");
+        LIST = select!("WHERE id > 0 ORDER BY id DESC LIMIT $1");
         FIND_PATH = select!("WHERE local_path = $1 ORDER BY id LIMIT 1");
         FIND_URL = select!("WHERE git_url = $1 AND local_path IS NULL ORDER BY id LIMIT 1");
     }

@@ -8,7 +8,7 @@ use std::{
 
 use tempfile::TempDir;
 use tg_core::{
-    ids::RunId,
+    ids::{CallId, RunId},
     project::{ModelDefaults, Project},
     protocol::ProtocolRun,
 };
@@ -17,7 +17,7 @@ use tg_server::{
     config::{Config, Inputs},
     db::{Db, Tx},
     engine::sandbox::Sandbox,
-    store::{project::NewProject, protocol::NewRun},
+    store::{call::NewCall, project::NewProject, protocol::NewRun},
     wake::Wake,
 };
 
@@ -34,6 +34,13 @@ impl TestDatabase {
         let folder = tempfile::tempdir().expect("temporary directory");
         let url = format!("sqlite:{}", folder.path().join("test.db").display());
         Self::migrated(url, folder).await
+    }
+
+    /// Postgres, or `None` (said aloud) where there is none and nobody insists.
+    pub async fn postgres() -> Option<Self> {
+        let url = tg_server::testing::postgres::database().await.expect("postgres")?;
+        let folder = tempfile::tempdir().expect("temporary directory");
+        Some(Self::migrated(url, folder).await)
     }
 
     async fn migrated(url: String, folder: TempDir) -> Self {
@@ -69,6 +76,13 @@ macro_rules! on_both {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn sqlite() {
                 super::super::$story(crate::database::TestDatabase::sqlite().await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() {
+                if let Some(test) = crate::database::TestDatabase::postgres().await {
+                    super::super::$story(test).await;
+                }
             }
         }
     )*};
@@ -107,4 +121,31 @@ pub async fn seeded(db: &Db) -> (Project, RunId) {
     let run = run(&mut tx, &project, "0001-hello").await.id;
     tx.commit().await.expect("commits");
     (project, run)
+}
+
+/// A call that begins.
+pub fn call(id: &str, run: Option<RunId>) -> NewCall {
+    NewCall {
+        id: CallId(id.to_owned()),
+        run_kind: "exec".to_owned(),
+        run,
+        step: None,
+        prompt_version: Some("0123456789ab".to_owned()),
+        params: serde_json::json!({ "engine": "dummy" }),
+        has_log: true,
+    }
+}
+
+/// Runs a statement past the store, as an accident or an attacker would. Gives the rows it touched.
+pub async fn raw(db: &Db, text: &str) -> u64 {
+    try_raw(db, text).await.unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+/// As `raw`, for statements that the schema should refuse.
+pub async fn try_raw(db: &Db, text: &str) -> Result<u64, sqlx::Error> {
+    let text = sqlx::AssertSqlSafe(text.to_owned());
+    Ok(match db {
+        Db::Sqlite { write, .. } => sqlx::query(text).execute(write).await?.rows_affected(),
+        Db::Postgres(pool) => sqlx::query(text).execute(pool).await?.rows_affected(),
+    })
 }

@@ -13,6 +13,11 @@ async fn a_task_becomes_a_pushed_and_completed_run() {
     app.run_pending_jobs().await;
     println!("{}", app.timeline(run).await);
     println!("{:?}", app.pushed(NAME).await);
-    for call in app.calls(run).await { println!("{:?} {:?} {:?}", call.run_kind, call.status, call.error); }
-    assert_eq!(app.standing(run).await, "completed | 00-setup.md completed | 01-implement.md completed | 02-verify.md completed");
+    for call in app.calls(run).await {
+        println!("{:?} {:?} {:?}", call.run_kind, call.status, call.error);
+    }
+    assert_eq!(
+        app.standing(run).await,
+        "completed | 00-setup.md completed | 01-implement.md completed | 02-verify.md completed"
+    );
 }

@@ -1,19 +1,779 @@
-//! What the store promises, on both databases.
+//! What the store promises, on both databases: rows come back as written, nobody sees another project,
+//! nothing wrong is stored or read, and the timeline is whole.
 
-use tg_core::scope::Scope;
-use tg_server::store::{self, StoreError};
+use std::{collections::BTreeSet, time::Duration};
 
-use crate::database::{self, TestDatabase, on_both};
+use serde_json::json;
+use sqlx::{Executor as _, Row as _, SqlSafeStr as _};
+use tg_core::{
+    event::{Event, EventKind},
+    ids::{CallId, RunId},
+    job::{Job, Priority},
+    lifecycle::{self, Enqueue, PlannedStep, Signal},
+    protocol::{CallStatus, Confinement, PullRequestState, Usage},
+    scope::Scope,
+    status::{ProtocolStatus, ReasonCode, StatusReason},
+    step::{StepStatus, StepType},
+};
+use tg_server::{
+    db::{Db, DbError},
+    queue::{self, Lease},
+    store::{
+        self, StoreError,
+        artifact::NewArtifact,
+        call::CallEnd,
+        event::{Context, Filter},
+        project::NewProject,
+        protocol::FlowSettings,
+    },
+};
 
-async fn rows_come_back_as_they_were_written(test: TestDatabase) {
+use crate::database::{self, NOW, TestDatabase, on_both, raw, try_raw};
+
+const SETTINGS: FlowSettings =
+    FlowSettings { auto_qa_after_exec: false, auto_qa_on_ci: false, max_loop_iterations: 5 };
+
+async fn lease(db: &Db, run: RunId) -> Lease {
+    let mut tx = db.begin().await.unwrap();
+    let what = Enqueue { job: Job::PlanProtocol { protocol_run_id: run }, priority: Priority::Automatic };
+    queue::enqueue(&mut tx, &what, None, Duration::ZERO, None).await.unwrap();
+    let lease = queue::claim(&mut tx, "worker-a", Duration::from_secs(30), 9).await.unwrap().unwrap();
+    tx.commit().await.unwrap();
+    lease
+}
+
+fn planned(index: i64, name: &str) -> PlannedStep {
+    PlannedStep {
+        index,
+        name: name.to_owned(),
+        step_type: StepType::Work,
+        engine_id: Some("dummy".to_owned()),
+        model: None,
+        summary: Some("does something".to_owned()),
+        policy: None,
+    }
+}
+
+/// Plans a run through the real rules, so that its rows are what the product writes.
+async fn plan(db: &Db, run: RunId, steps: Vec<PlannedStep>) {
+    let mut tx = db.begin().await.unwrap();
+    for signal in [Signal::Start, Signal::PlanReady { steps, detail: serde_json::Map::new(), events: vec![] }]
+    {
+        let flow = store::protocol::flow(&mut tx, run, SETTINGS, None).await.unwrap();
+        let decision = lifecycle::decide(&flow, &signal).unwrap();
+        store::protocol::apply(&mut tx, &decision, NOW).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+}
+
+async fn projects_and_runs_come_back_as_written(test: TestDatabase) {
     let (project, run) = database::seeded(&test.db).await;
+    let mut tx = test.db.begin().await.unwrap();
+    assert_eq!(store::project::load(&mut tx, &Scope::All, project.id).await.unwrap(), project);
+    assert_eq!(project.default_models.planning.as_deref(), Some("big"));
+    let second = database::project(&mut tx, "second").await;
+    let all = store::project::list(&mut tx, &Scope::All, 10).await.unwrap();
+    assert_eq!(all, [second.clone(), project.clone()], "newest first");
+    assert_eq!(store::project::list(&mut tx, &Scope::All, 1).await.unwrap(), [second.clone()]);
+
+    let stored = store::protocol::load(&mut tx, &Scope::All, run).await.unwrap();
+    assert_eq!(
+        (stored.protocol_name.as_str(), stored.status, stored.auto_advance, stored.sandbox_off),
+        ("0001-hello", ProtocolStatus::Pending, true, false)
+    );
+    assert_eq!((stored.description.as_deref(), stored.created_at), (Some("Say hello"), NOW));
+    let newer = database::run(&mut tx, &project, "0002-more").await;
+    let others = database::run(&mut tx, &second, "0001-hello").await;
+    let of_project = store::protocol::list(&mut tx, &Scope::All, Some(project.id), 10).await.unwrap();
+    assert_eq!(of_project, [newer.clone(), stored.clone()]);
+    let all = store::protocol::list(&mut tx, &Scope::All, None, 2).await.unwrap();
+    assert_eq!(all, [others, newer]);
+    assert_eq!(store::protocol::names(&mut tx, project.id).await.unwrap(), ["0001-hello", "0002-more"]);
+    let open = store::protocol::open_runs(&mut tx, 2).await.unwrap();
+    assert_eq!(open, [run, RunId(run.0 + 1)], "oldest first");
+}
+
+async fn a_repository_finds_its_project(test: TestDatabase) {
+    let mut tx = test.db.begin().await.unwrap();
+    let mut new = NewProject {
+        name: "mine".to_owned(),
+        git_url: "https://example.test/a.git".to_owned(),
+        local_path: Some("/home/me/a".to_owned()),
+        base_branch: "main".to_owned(),
+        default_models: Default::default(),
+    };
+    let local = store::project::insert(&mut tx, &new, NOW).await.unwrap();
+    new.local_path = None;
+    let remote = store::project::insert(&mut tx, &new, NOW).await.unwrap();
+    let url = "https://example.test/a.git";
+    assert_eq!(store::project::find(&mut tx, url, Some("/home/me/a")).await.unwrap(), Some(local));
+    assert_eq!(store::project::find(&mut tx, url, Some("/home/me/b")).await.unwrap(), None);
+    assert_eq!(store::project::find(&mut tx, url, None).await.unwrap(), Some(remote));
+    assert_eq!(store::project::find(&mut tx, "https://example.test/b.git", None).await.unwrap(), None);
+}
+
+async fn what_a_job_records_comes_back(test: TestDatabase) {
+    let (_, run) = database::seeded(&test.db).await;
+    plan(&test.db, run, vec![planned(0, "01-one.md"), planned(1, "02-two.md")]).await;
+    let lease = lease(&test.db, run).await;
+    let config = json!({ "protocol_spec": { "steps": [] } });
+    let mut tx = test.db.begin().await.unwrap();
+    use store::{protocol, step};
+    protocol::set_worktree(&mut tx, &lease, run, "/w/1", ".protocols/0001-hello", "aaa", NOW + 1)
+        .await
+        .unwrap();
+    protocol::set_spec(&mut tx, &lease, run, &config, "0123456789ab", NOW + 2).await.unwrap();
+    protocol::set_confinement(&mut tx, &lease, run, Confinement::Bwrap, NOW + 3).await.unwrap();
+    protocol::set_heads(&mut tx, &lease, run, "bbb", Some("bbb"), NOW + 4).await.unwrap();
+    protocol::set_heads(&mut tx, &lease, run, "ccc", None, NOW + 5).await.unwrap();
+    let stored = protocol::load(&mut tx, &Scope::All, run).await.unwrap();
+    assert_eq!(
+        (stored.worktree_path.as_deref(), stored.protocol_root.as_deref(), stored.base_sha.as_deref()),
+        (Some("/w/1"), Some(".protocols/0001-hello"), Some("aaa"))
+    );
+    assert_eq!((stored.template_config, stored.spec_hash.as_deref()), (Some(config), Some("0123456789ab")));
+    assert_eq!((stored.head_sha.as_deref(), stored.pushed_sha.as_deref()), (Some("ccc"), Some("bbb")));
+    assert_eq!((stored.confinement, stored.updated_at), (Some(Confinement::Bwrap), NOW + 5));
+
+    let steps = step::list(&mut tx, &Scope::All, run).await.unwrap();
+    assert_eq!(
+        steps.iter().map(|step| step.step_name.as_str()).collect::<Vec<_>>(),
+        ["01-one.md", "02-two.md"]
+    );
+    assert_eq!((steps[0].status, steps[0].engine_id.as_deref()), (StepStatus::Pending, Some("dummy")));
+    let refused = step::set_started(&mut tx, &lease, steps[0].id, "aaa", NOW).await;
+    assert!(matches!(refused, Err(StoreError::Conflict(_))), "a pending step does not start: {refused:?}");
+    tx.commit().await.unwrap();
+
+    raw(&test.db, "UPDATE step_runs SET status = 'running' WHERE step_index = 0").await;
+    let mut tx = test.db.begin().await.unwrap();
+    step::set_started(&mut tx, &lease, steps[0].id, "aaa", NOW + 7).await.unwrap();
+    step::add_tokens(&mut tx, &lease, steps[0].id, 1200).await.unwrap();
+    step::add_tokens(&mut tx, &lease, steps[0].id, 34).await.unwrap();
+    let started = step::load(&mut tx, &Scope::All, steps[0].id).await.unwrap();
+    assert_eq!((started.started_at, started.start_sha.as_deref()), (Some(NOW + 7), Some("aaa")));
+    assert_eq!(started.runtime_state.tokens_used, 1234);
+}
+
+async fn calls_and_artifacts_come_back_as_written(test: TestDatabase) {
+    let (project, run) = database::seeded(&test.db).await;
+    let lease = lease(&test.db, run).await;
+    let id = CallId("018f-call".to_owned());
+    let usage = Usage {
+        input: 10,
+        cache_read: 2,
+        cache_write: 3,
+        output: 4,
+        reasoning: Some(1),
+        cost_usd: Some(0.1 + 0.2),
+        reported: true,
+    };
+    let end = CallEnd {
+        status: CallStatus::Succeeded,
+        result: Some(json!({ "files": ["a"] })),
+        error: None,
+        usage: Some(usage),
+        cost_cents: Some(30),
+    };
+    let mut tx = test.db.begin().await.unwrap();
+    store::call::start(&mut tx, &lease, &database::call("018f-call", Some(run)), NOW).await.unwrap();
+    let twice = store::call::start(&mut tx, &lease, &database::call("018f-call", Some(run)), NOW).await;
+    assert!(matches!(twice, Err(StoreError::Conflict(_))), "{twice:?}");
+    drop(tx);
+
+    let mut tx = test.db.begin().await.unwrap();
+    store::call::start(&mut tx, &lease, &database::call("018f-call", Some(run)), NOW).await.unwrap();
+    store::call::start(&mut tx, &lease, &database::call("018f-last", Some(run)), NOW).await.unwrap();
+    let mut file = NewArtifact {
+        name: "report".to_owned(),
+        kind: "qa_report".to_owned(),
+        path: "quality-report.md".to_owned(),
+        sha256: "00".repeat(32),
+        bytes: 5,
+    };
+    store::artifact::set(&mut tx, &lease, &id, &file, NOW).await.unwrap();
+    file.bytes = 6;
+    store::artifact::set(&mut tx, &lease, &id, &file, NOW + 1).await.unwrap();
+    let strange = store::artifact::set(&mut tx, &lease, &CallId("other".to_owned()), &file, NOW).await;
+    assert!(matches!(strange, Err(StoreError::NotFound { .. })), "{strange:?}");
+    store::call::finish(&mut tx, &lease, &id, &end, NOW + 9).await.unwrap();
+    let twice = store::call::finish(&mut tx, &lease, &id, &end, NOW + 9).await;
+    assert!(matches!(twice, Err(StoreError::Conflict(_))), "a call ends once: {twice:?}");
+
+    let call = store::call::load(&mut tx, &Scope::All, &id).await.unwrap();
+    assert_eq!((call.status, call.usage, call.cost_cents), (CallStatus::Succeeded, Some(usage), Some(30)));
+    assert_eq!((call.result, call.params), (end.result, Some(json!({ "engine": "dummy" }))));
+    assert_eq!((call.project_id, call.protocol_run_id), (Some(project.id), Some(run)));
+    assert_eq!((call.attempt, call.job_type.as_str(), call.has_log), (Some(1), "plan_protocol_job", true));
+    assert_eq!((call.started_at, call.finished_at), (Some(NOW), Some(NOW + 9)));
+    let files = store::artifact::list(&mut tx, &Scope::All, &id).await.unwrap();
+    assert_eq!(files.iter().map(|found| &found.file).collect::<Vec<_>>(), [&file], "replaced by name");
+
+    assert_eq!(store::call::abandon(&mut tx, &lease.job_id, "the worker died", NOW + 10).await.unwrap(), 1);
+    let filter = store::call::Filter { run: Some(run), ..Default::default() };
+    let calls = store::call::list(&mut tx, &Scope::All, &filter, 10).await.unwrap();
+    let seen: Vec<_> = calls.iter().map(|call| (call.id.0.as_str(), call.status)).collect();
+    assert_eq!(seen, [("018f-last", CallStatus::Failed), ("018f-call", CallStatus::Succeeded)]);
+    for filter in [
+        store::call::Filter::default(),
+        store::call::Filter { run_kind: Some("exec".to_owned()), ..Default::default() },
+    ] {
+        assert_eq!(store::call::list(&mut tx, &Scope::All, &filter, 10).await.unwrap().len(), 2);
+        assert_eq!(store::call::list(&mut tx, &Scope::All, &filter, 1).await.unwrap().len(), 1);
+    }
+    let other_kind = store::call::Filter { run_kind: Some("qa".to_owned()), ..filter };
+    assert_eq!(store::call::list(&mut tx, &Scope::All, &other_kind, 10).await.unwrap(), vec![]);
+}
+
+async fn nobody_sees_another_project(test: TestDatabase) {
+    let (project, run) = database::seeded(&test.db).await;
+    plan(&test.db, run, vec![planned(0, "01-one.md")]).await;
+    let lease = lease(&test.db, run).await;
+    let call = CallId("018f-call".to_owned());
+    let mut tx = test.db.begin().await.unwrap();
+    let other = database::project(&mut tx, "other").await;
+    store::call::start(&mut tx, &lease, &database::call(&call.0, Some(run)), NOW).await.unwrap();
+    let context = Context { project: Some(project.id), run: Some(run), ..Context::default() };
+    store::event::append(&mut tx, &context, &Event::run(EventKind::ProtocolCreated), NOW).await.unwrap();
+    let step = store::step::list(&mut tx, &Scope::All, run).await.unwrap()[0].id;
+    let run_filter = store::call::Filter { run: Some(run), ..Default::default() };
+    let step_filter = store::call::Filter { step: Some(step), ..Default::default() };
+    for (scope, seen) in [(Scope::Project(project.id), 1), (Scope::Project(other.id), 0)] {
+        let found = [
+            usize::from(store::project::load(&mut tx, &scope, project.id).await.is_ok()),
+            usize::from(store::protocol::load(&mut tx, &scope, run).await.is_ok()),
+            usize::from(store::step::load(&mut tx, &scope, step).await.is_ok()),
+            usize::from(store::call::load(&mut tx, &scope, &call).await.is_ok()),
+            store::protocol::list(&mut tx, &scope, None, 9).await.unwrap().len(),
+            store::protocol::list(&mut tx, &scope, Some(project.id), 9).await.unwrap().len(),
+            store::step::list(&mut tx, &scope, run).await.unwrap().len(),
+            store::call::list(&mut tx, &scope, &run_filter, 9).await.unwrap().len(),
+            store::event::list(&mut tx, &scope, &Filter::default(), 9).await.unwrap().len(),
+            store::event::list(&mut tx, &scope, &Filter { run: Some(run), ..Filter::default() }, 9)
+                .await
+                .unwrap()
+                .len(),
+            store::event::list(
+                &mut tx,
+                &scope,
+                &Filter { project: Some(project.id), ..Filter::default() },
+                9,
+            )
+            .await
+            .unwrap()
+            .len(),
+        ];
+        assert_eq!(found, [seen; 11], "{scope:?}");
+        assert_eq!(store::call::list(&mut tx, &scope, &step_filter, 9).await.unwrap(), vec![]);
+        assert_eq!(store::project::list(&mut tx, &scope, 9).await.unwrap().len(), 1, "its own only");
+    }
+}
+
+async fn conflicts_are_named(test: TestDatabase) {
+    let (project, run) = database::seeded(&test.db).await;
+    let mut tx = test.db.begin().await.unwrap();
+    let new = store::protocol::NewRun {
+        project_id: project.id,
+        protocol_name: "0001-hello".to_owned(),
+        auto_advance: false,
+        engine: None,
+        models: Default::default(),
+        base_branch: "main".to_owned(),
+        description: None,
+        sandbox_off: false,
+    };
+    let taken = store::protocol::insert(&mut tx, &new, NOW).await;
+    assert!(matches!(&taken, Err(StoreError::Conflict(text)) if text.contains("0001-hello")), "{taken:?}");
+    // The transaction is still usable: the caller takes the next name.
+    let next = store::protocol::NewRun { protocol_name: "0002-hello".to_owned(), ..new };
+    store::protocol::insert(&mut tx, &next, NOW).await.unwrap();
+    tx.commit().await.unwrap();
+
+    // A decision made on a row that has changed meanwhile is refused whole.
+    let mut tx = test.db.begin().await.unwrap();
+    let flow = store::protocol::flow(&mut tx, run, SETTINGS, None).await.unwrap();
+    let start = lifecycle::decide(&flow, &Signal::Start).unwrap();
+    store::protocol::apply(&mut tx, &start, NOW).await.unwrap();
+    let stale = store::protocol::apply(&mut tx, &start, NOW).await;
+    assert!(matches!(&stale, Err(StoreError::Conflict(text)) if text.contains("pending")), "{stale:?}");
+    drop(tx);
+
+    plan(&test.db, run, vec![planned(0, "01-one.md")]).await;
+    let mut tx = test.db.begin().await.unwrap();
+    let flow = store::protocol::flow(&mut tx, run, SETTINGS, None).await.unwrap();
+    let queued = lifecycle::decide(&flow, &Signal::RunNext).unwrap();
+    tx.commit().await.unwrap();
+    raw(&test.db, "UPDATE step_runs SET status = 'blocked'").await;
+    let mut tx = test.db.begin().await.unwrap();
+    let stale = store::protocol::apply(&mut tx, &queued, NOW).await;
+    assert!(matches!(&stale, Err(StoreError::Conflict(text)) if text.contains("step")), "{stale:?}");
+}
+
+async fn planning_again_replaces_only_steps_that_never_ran(test: TestDatabase) {
+    let (_, run) = database::seeded(&test.db).await;
+    plan(&test.db, run, vec![planned(0, "01-one.md"), planned(1, "02-two.md"), planned(2, "03-three.md")])
+        .await;
+    raw(&test.db, "UPDATE step_runs SET started_at = 5 WHERE step_index = 0").await;
+    let mut tx = test.db.begin().await.unwrap();
+    let before = store::step::list(&mut tx, &Scope::All, run).await.unwrap();
+    let flow = store::protocol::flow(&mut tx, run, SETTINGS, None).await.unwrap();
+    assert_eq!(flow.steps.iter().map(|step| step.has_run).collect::<Vec<_>>(), [true, false, false]);
+    let mut decision = lifecycle::decide(&flow, &Signal::RunNext).unwrap();
+    decision.run = None;
+    decision.steps.clear();
+    decision.sync = Some(vec![planned(0, "01-one.md"), planned(1, "02-other.md")]);
+    store::protocol::apply(&mut tx, &decision, NOW).await.unwrap();
+    let after = store::step::list(&mut tx, &Scope::All, run).await.unwrap();
+    let names: Vec<_> = after.iter().map(|step| step.step_name.as_str()).collect();
+    assert_eq!(names, ["01-one.md", "02-other.md"]);
+    assert_eq!(after[0], before[0], "the step that ran is untouched");
+    assert!(after[1].id > before[2].id, "ids are not used again");
+    decision.sync = Some(vec![planned(0, "01-collides.md")]);
+    let collides = store::protocol::apply(&mut tx, &decision, NOW).await;
+    assert!(matches!(collides, Err(StoreError::Conflict(_))), "{collides:?}");
+}
+
+async fn a_step_is_finished_exactly_when_it_has_ended(test: TestDatabase) {
+    let (_, run) = database::seeded(&test.db).await;
+    plan(&test.db, run, vec![planned(0, "01-one.md")]).await;
+    let mut tx = test.db.begin().await.unwrap();
+    let flow = store::protocol::flow(&mut tx, run, SETTINGS, None).await.unwrap();
+    let mut decision = lifecycle::decide(&flow, &Signal::RunNext).unwrap();
+    decision.run = None;
+    let mut from = StepStatus::Pending;
+    for to in [
+        StepStatus::Running,
+        StepStatus::Failed,
+        StepStatus::Failed,
+        StepStatus::Pending,
+        StepStatus::Completed,
+    ] {
+        decision.steps[0].from = from;
+        decision.steps[0].to = to;
+        let now = NOW + i64::from(from == to);
+        store::protocol::apply(&mut tx, &decision, now).await.unwrap();
+        let step = &store::step::list(&mut tx, &Scope::All, run).await.unwrap()[0];
+        let ended = matches!(to, StepStatus::Failed | StepStatus::Completed);
+        assert_eq!((step.status, step.finished_at), (to, ended.then_some(NOW)), "{from} to {to}");
+        from = to;
+    }
+}
+
+async fn wrong_rows_are_refused_by_the_schema(test: TestDatabase) {
+    let (_, run) = database::seeded(&test.db).await;
+    plan(&test.db, run, vec![planned(0, "01-one.md"), planned(1, "02-two.md")]).await;
+    lease(&test.db, run).await;
+    for wrong in [
+        "UPDATE protocol_runs SET status = 'done'",
+        "UPDATE protocol_runs SET status = 'completed'",
+        "UPDATE protocol_runs SET finished_at = 1",
+        "UPDATE protocol_runs SET status = 'paused'",
+        "UPDATE protocol_runs SET project_id = 99",
+        "UPDATE step_runs SET status = 'completed'",
+        "UPDATE step_runs SET finished_at = 1",
+        "UPDATE step_runs SET step_index = 0",
+        "UPDATE step_runs SET step_name = 'same'",
+        "UPDATE step_runs SET protocol_run_id = 99",
+        "UPDATE jobs SET state = 'finished'",
+        "UPDATE jobs SET state = 'queued'",
+        "UPDATE jobs SET lease_owner = NULL",
+        "INSERT INTO jobs (id, kind, payload, state, run_at, max_attempts, unique_key, created_at) \
+         SELECT 'twin', kind, payload, 'queued', 1, 3, unique_key, 1 FROM jobs",
+    ] {
+        assert!(try_raw(&test.db, wrong).await.is_err(), "accepted: {wrong}");
+    }
+}
+
+async fn rows_that_do_not_parse_are_corrupt(test: TestDatabase) {
+    let (project, run) = database::seeded(&test.db).await;
+    plan(&test.db, run, vec![planned(0, "01-one.md")]).await;
+    for (table, column) in [
+        ("projects", "default_models"),
+        ("protocol_runs", "models"),
+        ("protocol_runs", "status_reason"),
+        ("protocol_runs", "template_config"),
+        ("step_runs", "runtime_state"),
+        ("step_runs", "policy"),
+    ] {
+        raw(&test.db, &format!("ALTER TABLE {table} ADD COLUMN kept_{column} TEXT")).await;
+        raw(&test.db, &format!("UPDATE {table} SET kept_{column} = {column}, {column} = '{{oh'")).await;
+        let mut tx = test.db.read().await.unwrap();
+        let outcome = match table {
+            "projects" => store::project::load(&mut tx, &Scope::All, project.id).await.map(drop),
+            "protocol_runs" => store::protocol::load(&mut tx, &Scope::All, run).await.map(drop),
+            _ => store::protocol::flow(&mut tx, run, SETTINGS, None).await.map(drop),
+        };
+        drop(tx);
+        let corrupt = |error: &StoreError| matches!(error, StoreError::Corrupt { table: t, column: c, .. } if *t == table && *c == column);
+        assert!(outcome.as_ref().is_err_and(corrupt), "{table}.{column}: {outcome:?}");
+        raw(&test.db, &format!("UPDATE {table} SET {column} = kept_{column}")).await;
+    }
+    // A spec that is JSON but no spec blocks as well: QA may not be skipped because it cannot be read.
+    raw(&test.db, "UPDATE protocol_runs SET template_config = '{\"protocol_spec\": {\"steps\": 7}}'").await;
+    let mut tx = test.db.read().await.unwrap();
+    let flow = store::protocol::flow(&mut tx, run, SETTINGS, None).await;
+    assert!(matches!(flow, Err(StoreError::Corrupt { column: "template_config", .. })), "{flow:?}");
+}
+
+async fn a_flow_holds_rows_spec_and_live_jobs(test: TestDatabase) {
+    let (_, run) = database::seeded(&test.db).await;
+    plan(&test.db, run, vec![planned(0, "01-one.md"), planned(1, "02-two.md")]).await;
+    let lease = lease(&test.db, run).await;
+    let spec = json!({ "protocol_spec": { "steps": [
+        { "id": "first", "name": "01-one.md", "prompt_ref": "01-one.md", "qa": { "policy": "light" },
+          "policies": [{ "module_id": "again", "behavior": "loop", "max_iterations": 2 }] },
+        { "id": "02-two.md", "prompt_ref": "02-two.md", "qa": { "policy": null } },
+    ] } });
+    let mut tx = test.db.begin().await.unwrap();
+    store::protocol::set_spec(&mut tx, &lease, run, &spec, "hash", NOW).await.unwrap();
+    let steps = store::step::list(&mut tx, &Scope::All, run).await.unwrap();
+    let what = Enqueue { job: Job::CheckQuality { step_run_id: steps[1].id }, priority: Priority::User };
+    queue::enqueue(&mut tx, &what, None, Duration::ZERO, None).await.unwrap();
+    let flow = store::protocol::flow(&mut tx, run, SETTINGS, None).await.unwrap();
+    assert!(flow.run.live_plan && !flow.run.live_push);
+    assert_eq!((flow.steps[0].spec_id.as_str(), flow.steps[1].spec_id.as_str()), ("first", "02-two.md"));
+    assert_eq!((flow.steps[0].qa, flow.steps[1].qa), (Some(tg_core::step::QaPolicy::Light), None));
+    assert_eq!(flow.steps[0].policies[0].max_iterations, Some(2));
+    assert_eq!((flow.steps[0].live, flow.steps[1].live), (None, Some(lifecycle::LiveJob::Quality)));
+    let flow = store::protocol::flow(&mut tx, run, SETTINGS, Some(&lease.job_id)).await.unwrap();
+    assert!(!flow.run.live_plan, "the signalling job itself does not count");
+    let missing = store::protocol::flow(&mut tx, RunId(99), SETTINGS, None).await;
+    assert!(matches!(missing, Err(StoreError::NotFound { .. })));
+}
+
+async fn a_reason_and_a_pull_request_are_kept(test: TestDatabase) {
+    let (_, run) = database::seeded(&test.db).await;
+    let mut tx = test.db.begin().await.unwrap();
+    let flow = store::protocol::flow(&mut tx, run, SETTINGS, None).await.unwrap();
+    let mut decision = lifecycle::decide(&flow, &Signal::Start).unwrap();
+    let reason = StatusReason::new(ReasonCode::EngineUnavailable, "codex is not installed; install it");
+    let change = decision.run.as_mut().unwrap();
+    change.to = ProtocolStatus::Paused;
+    change.paused_from = Some(ProtocolStatus::Blocked);
+    change.reason = Some(reason.clone());
+    change.pr_state = Some(PullRequestState::Open);
+    store::protocol::apply(&mut tx, &decision, NOW + 1).await.unwrap();
+    let stored = store::protocol::load(&mut tx, &Scope::All, run).await.unwrap();
+    assert_eq!((stored.status, stored.paused_from), (ProtocolStatus::Paused, Some(ProtocolStatus::Blocked)));
+    assert_eq!((stored.status_reason, stored.pr_state), (Some(reason), Some(PullRequestState::Open)));
+    assert_eq!(store::protocol::open_runs(&mut tx, 9).await.unwrap(), vec![]);
+}
+
+async fn events_are_filtered_and_paged(test: TestDatabase) {
+    let (project, run) = database::seeded(&test.db).await;
+    let mut tx = test.db.begin().await.unwrap();
+    let context = Context {
+        project: Some(project.id),
+        run: Some(run),
+        actor: Some("ada".to_owned()),
+        request_id: Some("req-9".to_owned()),
+        job_id: Some("job-9".to_owned()),
+    };
+    let mut seqs = Vec::new();
+    for number in 0..5 {
+        let event =
+            Event::step(EventKind::StepStarted, tg_core::ids::StepId(number % 2)).with("attempt", number);
+        seqs.push(store::event::append(&mut tx, &context, &event, NOW + number).await.unwrap());
+    }
+    let own = Event::run(EventKind::StepEnqueued).with("job_id", "queued-job");
+    seqs.push(store::event::append(&mut tx, &context, &own, NOW).await.unwrap());
+    store::event::append(&mut tx, &Context::default(), &Event::run(EventKind::UnknownJob), NOW)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+
+    let mut tx = test.db.read().await.unwrap();
+    let all = store::event::list(&mut tx, &Scope::All, &Filter::default(), 99).await.unwrap();
+    assert_eq!(all.len(), 7);
+    assert!(all.windows(2).all(|pair| pair[0].seq > pair[1].seq), "newest first");
+    assert_eq!((all[0].project_seq, all[0].project_id), (1, None), "events without a project have a chain");
+    assert_eq!(all[1].metadata["job_id"], "queued-job", "an event's own fact wins");
+    let first = all.last().unwrap();
+    assert_eq!(
+        (first.metadata["job_id"].as_str(), first.metadata["request_id"].as_str()),
+        (Some("job-9"), Some("req-9"))
+    );
+    assert_eq!(
+        (first.actor.as_deref(), first.event_type.as_str(), first.created_at),
+        (Some("ada"), "step_started", NOW)
+    );
+    let count = async |filter: Filter, tx: &mut tg_server::db::Tx| {
+        store::event::list(tx, &Scope::All, &filter, 99).await.unwrap().len()
+    };
+    assert_eq!(count(Filter { run: Some(run), ..Filter::default() }, &mut tx).await, 6);
+    assert_eq!(count(Filter { step: Some(tg_core::ids::StepId(1)), ..Filter::default() }, &mut tx).await, 2);
+    assert_eq!(count(Filter { before: Some(seqs[2]), ..Filter::default() }, &mut tx).await, 2);
+    assert_eq!(count(Filter { after: Some(seqs[2]), ..Filter::default() }, &mut tx).await, 4);
+    let kind = Some("step_enqueued".to_owned());
+    assert_eq!(count(Filter { event_type: kind, ..Filter::default() }, &mut tx).await, 1);
+}
+
+async fn events_written_at_once_are_gapless_and_chained(test: TestDatabase) {
+    let (project, run) = database::seeded(&test.db).await;
+    let writers: Vec<_> = (0..8)
+        .map(|writer| {
+            let (db, project) = (test.db.clone(), project.id);
+            tokio::spawn(async move {
+                for number in 0..15 {
+                    let mut tx = db.begin().await.unwrap();
+                    let context = Context {
+                        project: (number % 5 != 0).then_some(project),
+                        run: Some(run),
+                        ..Context::default()
+                    };
+                    let event =
+                        Event::run(EventKind::WebhookReceived).with("text", format!("{writer}/{number} ☂"));
+                    store::event::append(&mut tx, &context, &event, NOW).await.unwrap();
+                    if number % 7 != 0 {
+                        tx.commit().await.unwrap();
+                    }
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let mut tx = test.db.read().await.unwrap();
+    let of_project = Filter { project: Some(project.id), ..Filter::default() };
+    let mut seqs: Vec<_> = store::event::list(&mut tx, &Scope::All, &of_project, 999)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|event| event.project_seq)
+        .collect();
+    seqs.reverse();
+    assert_eq!(seqs, (1..=8 * 10).collect::<Vec<_>>());
+    let verified = store::event::verify(&mut tx, None).await.unwrap();
+    assert_eq!((verified.checked, verified.first_bad), (8 * 12, None));
+}
+
+async fn every_tampering_with_the_timeline_shows(test: TestDatabase) {
+    const COUNT: i64 = 1100;
+    let (project, run) = database::seeded(&test.db).await;
+    let mut tx = test.db.begin().await.unwrap();
+    let context = Context { project: Some(project.id), run: Some(run), ..Context::default() };
+    let event = Event::run(EventKind::WebhookReceived)
+        .with("ratio", 0.1)
+        .with("deep", json!({ "b": [1, null], "a": "é" }));
+    for _ in 0..COUNT {
+        store::event::append(&mut tx, &context, &event, NOW).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let check = async || {
+        let mut tx = test.db.read().await.unwrap();
+        let one = store::event::verify(&mut tx, Some(project.id)).await.unwrap();
+        assert_eq!(one, store::event::verify(&mut tx, None).await.unwrap());
+        one
+    };
+    let whole = check().await;
+    assert_eq!((whole.checked, whole.first_bad), (COUNT as u64, None), "over several slices");
+    raw(&test.db, "CREATE TABLE kept AS SELECT * FROM events").await;
+    raw(&test.db, "CREATE TABLE kept_heads AS SELECT * FROM event_chains").await;
+    for (tampering, position) in [
+        ("UPDATE events SET message = 'other' WHERE project_seq = 1050", 1050),
+        ("UPDATE events SET metadata = '{}' WHERE project_seq = 3", 3),
+        ("UPDATE events SET metadata = '{' WHERE project_seq = 3", 3),
+        ("UPDATE events SET actor = 'eve' WHERE project_seq = 1000", 1000),
+        ("UPDATE events SET created_at = 1 WHERE project_seq = 1001", 1001),
+        ("DELETE FROM events WHERE project_seq = 1", 2),
+        ("DELETE FROM events WHERE project_seq = 1001", 1002),
+        ("DELETE FROM events WHERE project_seq > 1020", 1020),
+        ("DELETE FROM events", 0),
+        ("UPDATE event_chains SET last_project_seq = 1099", COUNT),
+        ("DELETE FROM event_chains", COUNT),
+    ] {
+        raw(&test.db, tampering).await;
+        let found = check().await.first_bad.unwrap_or_else(|| panic!("unseen: {tampering}"));
+        assert_eq!(found.0, position, "{tampering}: {}", found.1);
+        for restore in [
+            "DELETE FROM events",
+            "INSERT INTO events SELECT * FROM kept",
+            "DELETE FROM event_chains",
+            "INSERT INTO event_chains SELECT * FROM kept_heads",
+        ] {
+            raw(&test.db, restore).await;
+        }
+    }
+    assert_eq!(check().await.first_bad, None);
+}
+
+async fn every_statement_prepares(test: TestDatabase) {
+    for (name, text) in store::statements() {
+        let outcome = match &test.db {
+            Db::Sqlite { .. } if name.ends_with("_POSTGRES") => continue,
+            Db::Postgres(_) if name.ends_with("_SQLITE") => continue,
+            Db::Sqlite { write, .. } => {
+                let mut connection = write.acquire().await.unwrap();
+                connection.prepare(text.into_sql_str()).await.map(drop)
+            }
+            Db::Postgres(pool) => {
+                let mut connection = pool.acquire().await.unwrap();
+                connection.prepare(text.into_sql_str()).await.map(drop)
+            }
+        };
+        assert!(outcome.is_ok(), "{name}: {outcome:?}");
+    }
+}
+
+async fn migrating_again_and_at_once_changes_nothing(test: TestDatabase) {
+    let (project, _) = database::seeded(&test.db).await;
+    let others: Vec<_> = (0..4)
+        .map(|_| {
+            let url = test.url.clone();
+            tokio::spawn(async move { Db::open(&url, 2).await.unwrap().migrate().await.unwrap() })
+        })
+        .collect();
+    for other in others {
+        other.await.unwrap();
+    }
     let mut tx = test.db.read().await.unwrap();
     assert_eq!(store::project::load(&mut tx, &Scope::All, project.id).await.unwrap(), project);
-    let stored = store::protocol::load(&mut tx, &Scope::All, run).await.unwrap();
-    assert_eq!(stored.protocol_name, "0001-hello");
+    drop(tx);
+
+    raw(
+        &test.db,
+        "UPDATE _sqlx_migrations SET checksum = CAST('0' AS BYTEA)"
+            .replace(
+                "BYTEA",
+                match test.db {
+                    Db::Sqlite { .. } => "BLOB",
+                    Db::Postgres(_) => "BYTEA",
+                },
+            )
+            .as_str(),
+    )
+    .await;
+    let changed = test.db.migrate().await;
+    assert!(
+        matches!(&changed, Err(DbError::Migrate(error)) if error.to_string().contains("modified")),
+        "{changed:?}"
+    );
+    raw(&test.db, "UPDATE _sqlx_migrations SET version = 9999").await;
+    let newer = test.db.migrate().await;
+    assert!(matches!(newer, Err(DbError::Newer { found: 9999, known: 1 })), "{newer:?}");
+}
+
+async fn a_reading_transaction_cannot_write(test: TestDatabase) {
+    let mut tx = test.db.read().await.unwrap();
+    let new = NewProject {
+        name: "x".to_owned(),
+        git_url: "x".to_owned(),
+        local_path: None,
+        base_branch: "main".to_owned(),
+        default_models: Default::default(),
+    };
+    assert!(store::project::insert(&mut tx, &new, NOW).await.is_err());
+}
+
+#[tokio::test]
+async fn an_unknown_database_is_refused_with_the_remedy_and_without_the_password() {
+    for url in ["mysql://me:hunter2@host/db", "/var/lib/x.db", "", "sqlite::memory:", "sqlite:"] {
+        let Err(error) = Db::open(url, 1).await else { panic!("accepted {url}") };
+        let text = error.to_string();
+        assert!(matches!(error, DbError::Url(_)), "{url}: {text}");
+        assert!(text.contains("sqlite:<path>") && !text.contains("hunter2"), "{url}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn sqlite_is_durable_and_strict() {
+    let test = TestDatabase::sqlite().await;
+    let Db::Sqlite { read, write } = &test.db else { panic!("not sqlite") };
+    for pool in [read, write] {
+        for (pragma, expected) in
+            [("foreign_keys", "1"), ("synchronous", "2"), ("journal_mode", "wal"), ("busy_timeout", "10000")]
+        {
+            let row =
+                sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA {pragma}"))).fetch_one(pool).await.unwrap();
+            let value = row.try_get_unchecked::<String, _>(0).unwrap();
+            assert_eq!(value, expected, "{pragma}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_list_reads_one_index() {
+    let test = TestDatabase::sqlite().await;
+    let Db::Sqlite { write, .. } = &test.db else { panic!("not sqlite") };
+    let mut looked = 0;
+    for (name, text) in store::statements() {
+        let read_whole =
+            name == "event::CHAINS" || name.ends_with("_POSTGRES") || name == "dialect::NOW_SQLITE";
+        if read_whole || text.starts_with("INSERT") {
+            continue;
+        }
+        let rows =
+            sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"))).fetch_all(write).await;
+        let plan: Vec<String> = rows.unwrap().iter().map(|row| row.get::<String, _>("detail")).collect();
+        let bad = plan.iter().any(|line| {
+            let scan = line.starts_with("SCAN ") && !line.contains(" INDEX ") && line != "SCAN pick";
+            scan || line.contains("TEMP B-TREE")
+        });
+        assert!(!bad, "{name}: {plan:#?}");
+        looked += 1;
+    }
+    assert!(looked > 40, "only {looked} statements");
+}
+
+#[test]
+fn words_of_the_schema_are_the_words_of_the_code() {
+    let schema = include_str!("../../src/db/migrations/0001_first_tables.sql");
+    let mut table = "";
+    let mut compared = 0;
+    for line in schema.lines() {
+        if let Some(rest) = line.strip_prefix("CREATE TABLE ") {
+            table = rest.split(' ').next().unwrap();
+        }
+        let Some((column, rest)) = line.trim().split_once(' ') else { continue };
+        let Some((_, words)) = rest.split_once(&format!("CHECK ({column} IN (")) else { continue };
+        let words: BTreeSet<&str> =
+            words.split(')').next().unwrap().split(',').map(|word| word.trim().trim_matches('\'')).collect();
+        let code: Vec<&str> = match (table, column) {
+            ("protocol_runs", "status" | "paused_from") => {
+                ProtocolStatus::ALL.iter().map(|w| w.as_str()).collect()
+            }
+            ("protocol_runs", "kind") => lifecycle::RunKind::ALL.iter().map(|w| w.as_str()).collect(),
+            ("protocol_runs", "confinement") => Confinement::ALL.iter().map(|w| w.as_str()).collect(),
+            ("protocol_runs", "pr_state") => PullRequestState::ALL.iter().map(|w| w.as_str()).collect(),
+            ("step_runs", "status") => StepStatus::ALL.iter().map(|w| w.as_str()).collect(),
+            ("step_runs", "step_type") => StepType::ALL.iter().map(|w| w.as_str()).collect(),
+            ("codex_runs", "status") => CallStatus::ALL.iter().map(|w| w.as_str()).collect(),
+            ("jobs", "state") => tg_core::job::JobStatus::ALL
+                .iter()
+                .map(|word| word.as_str())
+                .filter(|word| *word != "scheduled")
+                .collect(),
+            ("protocol_runs", "spec_validation_status") => vec!["valid", "invalid", "missing"],
+            _ if words == BTreeSet::from(["0", "1"]) => continue,
+            _ => panic!("{table}.{column} has words that nothing is compared with"),
+        };
+        assert_eq!(words, code.into_iter().collect(), "{table}.{column}");
+        compared += 1;
+    }
+    assert_eq!(compared, 10);
 }
 
 mod both {
     use super::on_both;
-    on_both!(rows_come_back_as_they_were_written);
+    on_both!(
+        projects_and_runs_come_back_as_written,
+        a_repository_finds_its_project,
+        what_a_job_records_comes_back,
+        calls_and_artifacts_come_back_as_written,
+        nobody_sees_another_project,
+        conflicts_are_named,
+        planning_again_replaces_only_steps_that_never_ran,
+        a_step_is_finished_exactly_when_it_has_ended,
+        wrong_rows_are_refused_by_the_schema,
+        rows_that_do_not_parse_are_corrupt,
+        a_flow_holds_rows_spec_and_live_jobs,
+        a_reason_and_a_pull_request_are_kept,
+        events_are_filtered_and_paged,
+        events_written_at_once_are_gapless_and_chained,
+        every_tampering_with_the_timeline_shows,
+        every_statement_prepares,
+        migrating_again_and_at_once_changes_nothing,
+        a_reading_transaction_cannot_write,
+    );
 }

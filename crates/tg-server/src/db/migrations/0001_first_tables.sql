@@ -135,7 +135,7 @@ CREATE TABLE jobs (
 )@busy_table@;
 CREATE UNIQUE INDEX jobs_live_key ON jobs (unique_key) WHERE state IN ('queued', 'started');
 CREATE INDEX jobs_ready ON jobs (queue, priority DESC, run_at, id) WHERE state = 'queued';
-CREATE INDEX jobs_leased ON jobs (lease_until) WHERE state = 'started';
+CREATE INDEX jobs_leased ON jobs (lease_until) WHERE lease_until IS NOT NULL;
 CREATE INDEX jobs_owned ON jobs (lease_owner) WHERE state = 'started';
 CREATE INDEX jobs_running ON jobs (concurrency_key) WHERE state = 'started';
 CREATE INDEX jobs_live_of_run ON jobs (protocol_run_id) WHERE state IN ('queued', 'started');

@@ -57,7 +57,8 @@ impl Fixture {
             ..Inputs::default()
         };
         let config = Config::resolve(&inputs).unwrap();
-        let call = CallId(format!("call-{}-{}", std::process::id(), folder.path().file_name().unwrap().display()));
+        let call =
+            CallId(format!("call-{}-{}", std::process::id(), folder.path().file_name().unwrap().display()));
         let request = Request {
             role,
             step: "01-work.md".to_owned(),
@@ -135,7 +136,14 @@ impl Fixture {
         let seen = self.seen.clone();
         let watch: Watch = Arc::new(move |item| seen.lock().unwrap().push(item.clone()));
         supervise::call(
-            &self.config, self.engine, &program, &self.request, &self.wrap, self.limits, &self.redactor, &self.cancel,
+            &self.config,
+            self.engine,
+            &program,
+            &self.request,
+            &self.wrap,
+            self.limits,
+            &self.redactor,
+            &self.cancel,
             watch,
         )
         .await
@@ -160,7 +168,8 @@ impl Fixture {
 
     /// Processes that carry this call's mark.
     pub fn alive(&self) -> Vec<i32> {
-        tg_server::process::tree::with_variable(&format!("TASKSGODZILLA_RUN_ID={}", self.request.call.0)).unwrap()
+        tg_server::process::tree::with_variable(&format!("TASKSGODZILLA_RUN_ID={}", self.request.call.0))
+            .unwrap()
     }
 
     /// Waits until a condition holds, at most ten seconds.

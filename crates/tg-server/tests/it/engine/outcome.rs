@@ -21,7 +21,10 @@ async fn a_plan_is_valid_and_speaks_of_the_task() {
     assert!(ended.structured.unwrap()["plan_md"].is_string());
     assert!(ended.session.unwrap().starts_with("dummy-"));
     let usage = ended.usage.unwrap();
-    assert_eq!((usage.input, usage.output, usage.reported), (fixture.request.prompt.len() as u64 / 4, 56, true));
+    assert_eq!(
+        (usage.input, usage.output, usage.reported),
+        (fixture.request.prompt.len() as u64 / 4, 56, true)
+    );
     assert!(ended.output_bytes > 0);
     assert!(fixture.alive().is_empty());
 }
@@ -32,7 +35,9 @@ async fn an_execution_writes_its_file_and_the_same_again() {
     assert_eq!(first.run().await.outcome, Ok(()));
     let second = Fixture::new(Role::Execute, "ok");
     assert_eq!(second.run().await.outcome, Ok(()));
-    let text = |fixture: &Fixture| std::fs::read_to_string(fixture.request.directory.join("dummy/01-work.md")).unwrap();
+    let text = |fixture: &Fixture| {
+        std::fs::read_to_string(fixture.request.directory.join("dummy/01-work.md")).unwrap()
+    };
     assert_eq!(text(&first), text(&second));
     assert!(first.seen().contains(&Progress::FileChange("dummy/01-work.md".to_owned())));
     assert!(first.seen().contains(&Progress::ToolEnd { exit: Some(0) }));
@@ -103,7 +108,8 @@ async fn a_claim_of_success_counts_only_with_status_zero() {
 #[tokio::test]
 async fn a_missing_program_is_named() {
     let mut fixture = Fixture::script("exit 0");
-    fixture.program = Some(tg_server::engine::supervise::Program { path: "/no/such/codex".into(), roots: Vec::new() });
+    fixture.program =
+        Some(tg_server::engine::supervise::Program { path: "/no/such/codex".into(), roots: Vec::new() });
     let failure = fixture.run().await.outcome.unwrap_err();
     assert_eq!(failure.kind, FailKind::NotInstalled);
     assert!(failure.message.contains("/no/such/codex"), "{}", failure.message);
@@ -183,5 +189,9 @@ async fn a_log_that_cannot_be_written_is_a_warning() {
     std::fs::create_dir(fixture.request.call_dir.join("logs.txt")).unwrap();
     let ended = fixture.run().await;
     assert_eq!(ended.outcome, Ok(()));
-    assert!(ended.warnings.iter().any(|warning| warning.contains("log of this call")), "{:?}", ended.warnings);
+    assert!(
+        ended.warnings.iter().any(|warning| warning.contains("log of this call")),
+        "{:?}",
+        ended.warnings
+    );
 }

@@ -1,0 +1,167 @@
+//! A Postgres server for tests: Debian's binaries, a temporary directory, a unix socket, one server per
+//! test process and one database per test. It lives no longer than the process that asked for it, also
+//! when that one is killed. Durability is off; never for anything but tests.
+//!
+//! `TASKSGODZILLA_TEST_POSTGRES=0` leaves it out. `TASKSGODZILLA_TEST_REQUIRE` is a comma list of what
+//! must be there; when it names `postgres`, absence is an error and not a skip.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+
+/// How long the server may take to answer.
+const START: Duration = Duration::from_secs(60);
+
+/// Makes a cluster, serves it until standard input closes, and removes it. The pipe closes when the
+/// test process ends, however it ends.
+const SERVE: &str = r#"
+umask 077
+cd /
+dir=$(mktemp -d /tmp/tg-postgres.XXXXXX) || exit 1
+trap 'rm -rf "$dir"' EXIT
+trap '' INT TERM HUP
+"$1/initdb" -D "$dir/data" -U tester --auth=trust --encoding=UTF8 --locale=C --no-sync >"$dir/initdb.log" 2>&1 || {
+  echo "failed: $(tail -n 3 "$dir/initdb.log" | tr '\n' ' ')"
+  exit 1
+}
+"$1/postgres" -D "$dir/data" -k "$dir" -c listen_addresses= -c fsync=off -c synchronous_commit=off \
+  -c full_page_writes=off -c max_connections=300 -c shared_buffers=32MB >"$dir/log" 2>&1 </dev/null &
+server=$!
+echo "ready: $dir"
+read -r _
+kill -QUIT "$server"
+wait "$server"
+"#;
+
+struct Server {
+    /// Folder of the socket.
+    folder: PathBuf,
+    /// Holds the pipe that keeps the server alive; never read.
+    _keeper: Child,
+}
+
+static SERVER: OnceLock<Result<Server, String>> = OnceLock::new();
+static DATABASES: AtomicU32 = AtomicU32::new(0);
+
+/// URL of a new, empty database. `Ok(None)` when there is no Postgres here and nobody insists.
+pub async fn database() -> Result<Option<String>, String> {
+    if setting("TASKSGODZILLA_TEST_POSTGRES").as_deref() == Some("0") {
+        return absent("TASKSGODZILLA_TEST_POSTGRES=0 leaves it out");
+    }
+    let Some(binaries) = binaries() else {
+        return absent("no /usr/lib/postgresql/*/bin/initdb; install the package postgresql");
+    };
+    let server = SERVER.get_or_init(|| start(&binaries));
+    let server = match server {
+        Ok(server) => server,
+        Err(problem) => return absent(problem),
+    };
+    let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::SeqCst));
+    let url = |name: &str| format!("postgres://tester@localhost/{name}?host={}", server.folder.display());
+    create(&url("postgres"), &name).await?;
+    Ok(Some(url(&name)))
+}
+
+/// Nobody may believe that a skipped test ran.
+fn absent(why: &str) -> Result<Option<String>, String> {
+    let required = setting("TASKSGODZILLA_TEST_REQUIRE").unwrap_or_default();
+    if required.split(',').any(|name| name.trim() == "postgres") {
+        return Err(format!("postgres is required by TASKSGODZILLA_TEST_REQUIRE but absent: {why}"));
+    }
+    #[expect(clippy::print_stderr, reason = "a skip must be seen even where logs are off")]
+    {
+        eprintln!("SKIPPED ON POSTGRES: {why}");
+    }
+    Ok(None)
+}
+
+#[expect(clippy::disallowed_methods, reason = "test settings are no settings of the product")]
+fn setting(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn binaries() -> Option<PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql").ok()?;
+    let mut found: Vec<PathBuf> = versions
+        .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
+        .filter(|folder| folder.join("initdb").exists() && folder.join("postgres").exists())
+        .collect();
+    found.sort();
+    found.pop()
+}
+
+fn start(binaries: &Path) -> Result<Server, String> {
+    let mut line: Vec<String> = Vec::new();
+    if rustix::process::geteuid().is_root() {
+        // The server refuses to run as root.
+        let users = fs::read_to_string("/etc/passwd").map_err(|error| format!("/etc/passwd: {error}"))?;
+        let user = ["postgres", "nobody"]
+            .into_iter()
+            .find(|name| users.lines().any(|line| line.starts_with(&format!("{name}:"))))
+            .ok_or("root may not run postgres, and there is no user postgres or nobody")?;
+        line.extend(["setpriv", "--init-groups", "--reuid", user, "--regid"].map(str::to_owned));
+        line.push(group_of(&users, user)?);
+        line.push("--".to_owned());
+    }
+    line.extend(["sh", "-c", SERVE, "sh"].map(str::to_owned));
+    line.push(binaries.display().to_string());
+    let mut keeper = keep(&line).map_err(|error| format!("cannot start {}: {error}", line[0]))?;
+    let output = keeper.stdout.take().ok_or("the keeper of postgres has no output")?;
+    let mut answer = String::new();
+    BufReader::new(output).read_line(&mut answer).map_err(|error| format!("postgres: {error}"))?;
+    match answer.trim().strip_prefix("ready: ") {
+        Some(folder) => Ok(Server { folder: PathBuf::from(folder), _keeper: keeper }),
+        None => Err(format!("initdb did not make a cluster: {}", answer.trim())),
+    }
+}
+
+fn group_of(users: &str, user: &str) -> Result<String, String> {
+    users
+        .lines()
+        .map(|line| line.split(':').collect::<Vec<_>>())
+        .find(|fields| fields[0] == user)
+        .and_then(|fields| fields.get(3).map(|group| (*group).to_owned()))
+        .ok_or_else(|| format!("/etc/passwd names no group of {user}"))
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test's server is no process of the product")]
+fn keep(line: &[String]) -> std::io::Result<Child> {
+    Command::new(&line[0])
+        .args(&line[1..])
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        // A Ctrl-C for the tests is not one for the server: it ends with the pipe.
+        .process_group(0)
+        .spawn()
+}
+
+async fn create(url: &str, name: &str) -> Result<(), String> {
+    let started = Instant::now();
+    let mut connection = loop {
+        match PgConnection::connect(url).await {
+            Ok(connection) => break connection,
+            Err(error) if started.elapsed() > START => {
+                return Err(format!("postgres does not answer after {START:?}: {error}"));
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    };
+    // Safe: the name is made of a counter.
+    let text = AssertSqlSafe(format!("CREATE DATABASE {name}"));
+    connection.execute(text).await.map_err(|error| format!("cannot create a database: {error}"))?;
+    connection.close().await.map_err(|error| format!("cannot close: {error}"))
+}
