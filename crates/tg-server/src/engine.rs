@@ -256,7 +256,11 @@ impl EngineFailure {
         let minutes = words.get(at + 3).is_some_and(|unit| unit.starts_with("min"));
         let seconds = (seconds * if minutes { 60.0 } else { 1.0 }).ceil();
         // Longer waits are not worth holding a job for.
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be small and positive")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "checked to be small and positive"
+        )]
         (0.0..=3600.0).contains(&seconds).then_some(seconds as u64)
     }
 }

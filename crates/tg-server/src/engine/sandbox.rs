@@ -44,9 +44,28 @@ const REMEDY: &str = "install bubblewrap (package `bubblewrap`) and allow unpriv
 
 /// What a program may know of the machine's configuration. Nothing here holds a secret.
 const ETC: &[&str] = &[
-    "alternatives", "ca-certificates", "crypto-policies", "group", "gai.conf", "host.conf", "hosts", "ld.so.cache",
-    "ld.so.conf", "ld.so.conf.d", "localtime", "locale.alias", "nsswitch.conf", "os-release", "passwd", "pki", "protocols",
-    "resolv.conf", "services", "ssl", "terminfo", "mime.types",
+    "alternatives",
+    "ca-certificates",
+    "crypto-policies",
+    "group",
+    "gai.conf",
+    "host.conf",
+    "hosts",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "localtime",
+    "locale.alias",
+    "nsswitch.conf",
+    "os-release",
+    "passwd",
+    "pki",
+    "protocols",
+    "resolv.conf",
+    "services",
+    "ssl",
+    "terminfo",
+    "mime.types",
 ];
 /// Beside `/usr`; links on most machines, folders on some.
 const SYSTEM: &[&str] = &["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];

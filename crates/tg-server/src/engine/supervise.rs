@@ -28,11 +28,7 @@ pub use self::{
     resolve::{Program, resolve},
     shim::shim,
 };
-use self::{
-    output::Log,
-    shim::Order,
-    watching::Watching,
-};
+use self::{output::Log, shim::Order, watching::Watching};
 use super::{CommandLine, Engine, EngineFailure, FailKind, Progress, Request};
 use crate::{
     config::Config,
@@ -146,7 +142,9 @@ fn prepare(request: &Request, line: &CommandLine) -> Result<(), EngineFailure> {
         let Some((folder, relative)) = place else {
             return Err(refuse(path, std::io::Error::other("it lies outside the engine's folders")));
         };
-        Root::open(folder).and_then(|root| root.write(relative, content)).map_err(|error| refuse(path, error))?;
+        Root::open(folder)
+            .and_then(|root| root.write(relative, content))
+            .map_err(|error| refuse(path, error))?;
     }
     Ok(())
 }
@@ -178,7 +176,9 @@ async fn start(
     wrap: &Wrap,
     grace: Duration,
 ) -> Result<(Child, ChildStdin), EngineFailure> {
-    let broken = |why: String| EngineFailure::new(FailKind::Crashed, format!("the engine cannot be supervised: {why}"));
+    let broken = |why: String| {
+        EngineFailure::new(FailKind::Crashed, format!("the engine cannot be supervised: {why}"))
+    };
     let words = shim::words(&wrap.around(&line.program, &line.arguments))
         .map_err(|why| EngineFailure::new(FailKind::BadInvocation, why))?;
     let order = Order {

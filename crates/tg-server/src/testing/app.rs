@@ -97,12 +97,16 @@ impl Setup {
         // Not the system's temporary directory: agents get one of their own in its place.
         let base = base.join("tmp");
         std::fs::create_dir_all(&base).expect("the target directory is writable");
-        let folder = tempfile::Builder::new().prefix("world-").tempdir_in(base).expect("a temporary directory");
+        let folder =
+            tempfile::Builder::new().prefix("world-").tempdir_in(base).expect("a temporary directory");
         let (checkout, remote) = (folder.path().join("checkout"), folder.path().join("remote.git"));
         sample::make(Path::new("git"), &checkout, &remote).await.expect("git makes a sample");
         if !self.has_remote {
-            std::fs::write(checkout.join(".git/config"), "[core]\n\trepositoryformatversion = 0\n\tbare = false\n")
-                .expect("the checkout is writable");
+            std::fs::write(
+                checkout.join(".git/config"),
+                "[core]\n\trepositoryformatversion = 0\n\tbare = false\n",
+            )
+            .expect("the checkout is writable");
         }
         let script = folder.path().join("script.json");
         std::fs::write(&script, self.script.to_string()).expect("the script is written");
@@ -114,7 +118,8 @@ impl Setup {
         for path in [&config.home.root, &config.home.projects, &config.home.runs] {
             std::fs::create_dir_all(path).expect("the state directory is made");
         }
-        let db = Db::open(config.database_url.expose(), config.database_pool).await.expect("the database opens");
+        let db =
+            Db::open(config.database_url.expose(), config.database_pool).await.expect("the database opens");
         db.migrate().await.expect("the schema applies");
         let sandbox = match self.sandbox {
             Some(sandbox) => sandbox,
@@ -206,7 +211,8 @@ impl TestApp {
     /// Creates a run as told.
     pub async fn create_as(&self, new: NewRun) -> RunId {
         let mut tx = self.app.db.begin().await.expect("begins");
-        let run = store::protocol::insert(&mut tx, &new, self.app.clock.now()).await.expect("a run is inserted");
+        let run =
+            store::protocol::insert(&mut tx, &new, self.app.clock.now()).await.expect("a run is inserted");
         tx.commit().await.expect("commits");
         run.id
     }
@@ -346,7 +352,8 @@ impl TestApp {
     pub async fn calls(&self, run: RunId) -> Vec<Call> {
         let mut tx = self.app.db.read().await.expect("reads");
         let filter = store::call::Filter { run: Some(run), ..store::call::Filter::default() };
-        let mut calls = store::call::list(&mut tx, &Scope::All, &filter, 500).await.expect("calls are listed");
+        let mut calls =
+            store::call::list(&mut tx, &Scope::All, &filter, 500).await.expect("calls are listed");
         calls.reverse();
         calls
     }
@@ -398,9 +405,8 @@ impl TestApp {
         for event in self.events(run).await {
             text.push_str(&format!("{}: {}", event.event_type, event.message));
             let moved = event.metadata.get("transitions").and_then(Value::as_array);
-            let word = |value: &Value, key: &str| {
-                value.get(key).and_then(Value::as_str).unwrap_or("?").to_owned()
-            };
+            let word =
+                |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or("?").to_owned();
             for transition in moved.into_iter().flatten() {
                 let id = transition.get("id").and_then(Value::as_i64).unwrap_or_default();
                 let entity = name(&word(transition, "entity"), id);
@@ -448,7 +454,10 @@ impl TestApp {
             arguments: arguments.iter().map(Into::into).collect(),
             environment: [("PATH", require::variable("PATH").unwrap_or_default())]
                 .into_iter()
-                .chain([("GIT_CONFIG_GLOBAL", "/dev/null".to_owned()), ("GIT_CONFIG_NOSYSTEM", "1".to_owned())])
+                .chain([
+                    ("GIT_CONFIG_GLOBAL", "/dev/null".to_owned()),
+                    ("GIT_CONFIG_NOSYSTEM", "1".to_owned()),
+                ])
                 .map(|(name, value)| (name.into(), value.into()))
                 .collect(),
             directory: folder.to_owned(),

@@ -2,8 +2,8 @@
 //! test process and one database per test. It lives no longer than the process that asked for it, also
 //! when that one is killed. Durability is off; never for anything but tests.
 //!
-//! `TASKSGODZILLA_TEST_POSTGRES=0` leaves it out. `TASKSGODZILLA_TEST_REQUIRE` is a comma list of what
-//! must be there; when it names `postgres`, absence is an error and not a skip.
+//! `TASKSGODZILLA_TEST_POSTGRES=0` leaves it out; whether absence is a skip or a failure is said by
+//! `require`.
 
 use std::{
     fs,
@@ -19,6 +19,8 @@ use std::{
 };
 
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+
+use super::require::{skip, variable};
 
 /// How long the server may take to answer.
 const START: Duration = Duration::from_secs(60);
@@ -55,8 +57,11 @@ static SERVER: OnceLock<Result<Server, String>> = OnceLock::new();
 static DATABASES: AtomicU32 = AtomicU32::new(0);
 
 /// URL of a new, empty database. `Ok(None)` when there is no Postgres here and nobody insists.
+///
+/// # Panics
+/// When there is none and `TASKSGODZILLA_TEST_REQUIRE` names `postgres`.
 pub async fn database() -> Result<Option<String>, String> {
-    if setting("TASKSGODZILLA_TEST_POSTGRES").as_deref() == Some("0") {
+    if variable("TASKSGODZILLA_TEST_POSTGRES").as_deref() == Some("0") {
         return absent("TASKSGODZILLA_TEST_POSTGRES=0 leaves it out");
     }
     let Some(binaries) = binaries() else {
@@ -73,22 +78,9 @@ pub async fn database() -> Result<Option<String>, String> {
     Ok(Some(url(&name)))
 }
 
-/// Nobody may believe that a skipped test ran.
 fn absent(why: &str) -> Result<Option<String>, String> {
-    let required = setting("TASKSGODZILLA_TEST_REQUIRE").unwrap_or_default();
-    if required.split(',').any(|name| name.trim() == "postgres") {
-        return Err(format!("postgres is required by TASKSGODZILLA_TEST_REQUIRE but absent: {why}"));
-    }
-    #[expect(clippy::print_stderr, reason = "a skip must be seen even where logs are off")]
-    {
-        eprintln!("SKIPPED ON POSTGRES: {why}");
-    }
+    skip("postgres", why);
     Ok(None)
-}
-
-#[expect(clippy::disallowed_methods, reason = "test settings are no settings of the product")]
-fn setting(name: &str) -> Option<String> {
-    std::env::var(name).ok()
 }
 
 fn binaries() -> Option<PathBuf> {

@@ -130,7 +130,8 @@ impl CodexReader {
             }
             Line::TurnFailed { error } => {
                 let why = error.map(|error| error.message).or_else(|| self.last_error.clone());
-                self.end = Some(End::Failed(why.unwrap_or_else(|| "the turn failed without a reason".to_owned())));
+                self.end =
+                    Some(End::Failed(why.unwrap_or_else(|| "the turn failed without a reason".to_owned())));
                 vec![Progress::Raw]
             }
             Line::ItemStarted { item } => self.started(&item),
@@ -161,8 +162,12 @@ impl CodexReader {
             "reasoning" => return vec![Progress::Text(text(item, "text").to_owned())],
             "error" => return self.warn(text(item, "message").to_owned()),
             "file_change" => {
-                let changes = item.get("changes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-                return changes.iter().map(|change| Progress::FileChange(text(change, "path").to_owned())).collect();
+                let changes =
+                    item.get("changes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+                return changes
+                    .iter()
+                    .map(|change| Progress::FileChange(text(change, "path").to_owned()))
+                    .collect();
             }
             _ => {}
         }

@@ -151,18 +151,26 @@ impl Call {
     /// The change of an execution: one file named after the step.
     fn work(&self) -> Result<(), End> {
         let stem = self.step.trim_end_matches(".md");
-        let stem: String = stem.chars().map(|sign| if sign.is_alphanumeric() || "._-".contains(sign) { sign } else { '-' }).collect();
+        let stem: String = stem
+            .chars()
+            .map(|sign| if sign.is_alphanumeric() || "._-".contains(sign) { sign } else { '-' })
+            .collect();
         let name = if stem.trim_matches('.').is_empty() { "step" } else { &stem };
         let text = format!(
             "# {}\n\nWritten by the scripted engine ({}, attempt {}); no model was asked.\n",
-            self.step, plan::digest(&self.prompt), self.attempt
+            self.step,
+            plan::digest(&self.prompt),
+            self.attempt
         );
         self.write(&Path::new("dummy").join(format!("{name}.md")), &text)
     }
 
     fn write(&self, relative: &Path, text: &str) -> Result<(), End> {
         if relative.components().any(|part| !matches!(part, Component::Normal(_))) {
-            return Err(End::Broken(io::Error::new(io::ErrorKind::InvalidInput, "a file outside the working directory")));
+            return Err(End::Broken(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a file outside the working directory",
+            )));
         }
         say(&Line::ToolStart { tool: format!("write {}", relative.display()) })?;
         Root::open(Path::new("."))?.write(relative, text.as_bytes())?;

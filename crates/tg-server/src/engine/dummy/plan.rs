@@ -23,7 +23,8 @@ pub(super) fn digest(prompt: &str) -> String {
 /// First line of the task, short enough for a heading.
 fn task(prompt: &str) -> String {
     let text = material(prompt, "task").unwrap_or(prompt);
-    let line = text.lines().map(|line| line.trim_start_matches(['#', ' '])).find(|line| !line.trim().is_empty());
+    let line =
+        text.lines().map(|line| line.trim_start_matches(['#', ' '])).find(|line| !line.trim().is_empty());
     line.unwrap_or("the task").trim().chars().take(120).collect()
 }
 

@@ -85,7 +85,9 @@ impl Reader for DummyReader {
     fn finish(self: Box<Self>, exit: Exit) -> Reading {
         let mut final_text = None;
         let outcome = match (exit, self.end) {
-            (Exit::Stopped, _) => Err(EngineFailure::new(FailKind::Cancelled, "the dummy engine was stopped")),
+            (Exit::Stopped, _) => {
+                Err(EngineFailure::new(FailKind::Cancelled, "the dummy engine was stopped"))
+            }
             (_, Some(Err(failure))) => Err(failure),
             (Exit::Status(0), Some(Ok(text))) => {
                 final_text = Some(text);
@@ -94,12 +96,14 @@ impl Reader for DummyReader {
             (Exit::Status(0), None) => {
                 Err(EngineFailure::new(FailKind::BadOutput, "the dummy engine ended without a last line"))
             }
-            (Exit::Status(status), _) => {
-                Err(EngineFailure::new(FailKind::Crashed, format!("the dummy engine ended with status {status}")))
-            }
-            (Exit::Signal(signal), _) => {
-                Err(EngineFailure::new(FailKind::Crashed, format!("the dummy engine was ended by signal {signal}")))
-            }
+            (Exit::Status(status), _) => Err(EngineFailure::new(
+                FailKind::Crashed,
+                format!("the dummy engine ended with status {status}"),
+            )),
+            (Exit::Signal(signal), _) => Err(EngineFailure::new(
+                FailKind::Crashed,
+                format!("the dummy engine was ended by signal {signal}"),
+            )),
         };
         Reading { outcome, final_text, session: self.session, usage: self.usage, warnings: Vec::new() }
     }

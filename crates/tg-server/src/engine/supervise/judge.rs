@@ -41,7 +41,8 @@ pub(super) fn not_started(
 ) -> Option<EngineFailure> {
     let trouble = trouble.filter(|_| !has_output)?;
     let Exit::Status(status) = exit else { return None };
-    let is_missing = trouble.contains("execvp") || trouble.contains("os error 2") || trouble.contains("os error 13");
+    let is_missing =
+        trouble.contains("execvp") || trouble.contains("os error 2") || trouble.contains("os error 13");
     if status == shim::NOT_STARTED && trouble.starts_with(shim::NOT_STARTED_LINE) {
         let kind = match (is_wrapped, is_missing) {
             (true, _) => FailKind::Sandbox,
@@ -69,20 +70,28 @@ pub(super) fn judge(
         (Some(failure), _) => Err(failure),
         (None, Err(failure)) => Err(failure),
         (None, Ok(())) if exit == Exit::Status(0) => Ok(()),
-        (None, Ok(())) => Err(EngineFailure::new(FailKind::Crashed, format!("it claims success but ended with {exit:?}"))),
+        (None, Ok(())) => {
+            Err(EngineFailure::new(FailKind::Crashed, format!("it claims success but ended with {exit:?}")))
+        }
     };
-    let left = || outcome.is_ok().then(|| last_message(&request.exchange(), &request.last_message())).flatten();
-    let final_text = redactor.known(&final_text.filter(|text| !text.is_empty()).or_else(left).unwrap_or_default());
+    let left =
+        || outcome.is_ok().then(|| last_message(&request.exchange(), &request.last_message())).flatten();
+    let final_text =
+        redactor.known(&final_text.filter(|text| !text.is_empty()).or_else(left).unwrap_or_default());
     let mut structured = None;
     if let (Ok(()), Some(schema)) = (&outcome, &request.schema) {
-        let file = || last_message(&request.exchange(), &request.last_message()).map(|text| redactor.known(&text));
-        match answer(&final_text, schema).or_else(|error| file().map_or(Err(error), |text| answer(&text, schema))) {
+        let file =
+            || last_message(&request.exchange(), &request.last_message()).map(|text| redactor.known(&text));
+        match answer(&final_text, schema)
+            .or_else(|error| file().map_or(Err(error), |text| answer(&text, schema)))
+        {
             Ok(value) => structured = Some(value),
             Err(failure) => outcome = Err(failure),
         }
     }
     Ended {
-        outcome: outcome.map_err(|failure| EngineFailure { message: redactor.text(&failure.message), ..failure }),
+        outcome: outcome
+            .map_err(|failure| EngineFailure { message: redactor.text(&failure.message), ..failure }),
         final_text,
         structured,
         session,
@@ -104,12 +113,16 @@ fn last_message(exchange: &Path, file: &Path) -> Option<String> {
 fn answer(text: &str, schema: &Value) -> Result<Value, EngineFailure> {
     let mismatch = |why: String| EngineFailure::new(FailKind::SchemaMismatch, why);
     let told: String = text.chars().take(TOLD).collect();
-    let value: Value =
-        serde_json::from_str(text.trim()).map_err(|error| mismatch(format!("the answer is not JSON ({error}): {told}")))?;
-    let validator = jsonschema::validator_for(schema)
-        .map_err(|error| EngineFailure::new(FailKind::BadInvocation, format!("the schema is not usable: {error}")))?;
-    let errors: Vec<String> =
-        validator.iter_errors(&value).take(5).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    let value: Value = serde_json::from_str(text.trim())
+        .map_err(|error| mismatch(format!("the answer is not JSON ({error}): {told}")))?;
+    let validator = jsonschema::validator_for(schema).map_err(|error| {
+        EngineFailure::new(FailKind::BadInvocation, format!("the schema is not usable: {error}"))
+    })?;
+    let errors: Vec<String> = validator
+        .iter_errors(&value)
+        .take(5)
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect();
     if errors.is_empty() {
         return Ok(value);
     }

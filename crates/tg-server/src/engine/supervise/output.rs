@@ -34,7 +34,8 @@ impl Lines {
         let mut lines = Vec::new();
         while !bytes.is_empty() {
             // Asking first is what keeps gigabytes without an end of line cheap.
-            let end = if bytes.contains(&b'\n') { bytes.iter().position(|&byte| byte == b'\n') } else { None };
+            let end =
+                if bytes.contains(&b'\n') { bytes.iter().position(|&byte| byte == b'\n') } else { None };
             let part = &bytes[..end.unwrap_or(bytes.len())];
             let kept = part.len().min(LINE_BYTES - self.line.len());
             self.line.extend_from_slice(&part[..kept]);
@@ -89,7 +90,9 @@ impl Log {
         let Some(stream) = self.streams[index(pipe)].as_mut().filter(|_| self.file.is_some()) else { return };
         let mut shown = stream.push(&line.bytes);
         if line.dropped > 0 {
-            shown.extend(stream.push(format!(" [{} more bytes of this line dropped]", line.dropped).as_bytes()));
+            shown.extend(
+                stream.push(format!(" [{} more bytes of this line dropped]", line.dropped).as_bytes()),
+            );
         }
         shown.extend(stream.push(b"\n"));
         self.write(&shown).await;

@@ -48,7 +48,9 @@ fn binary(path: PathBuf) -> Program {
     let folder = path.parent().unwrap_or(Path::new("/"));
     let root = match (folder.file_name(), folder.parent()) {
         // `…/vendor/<target>/bin/codex` finds its helpers two levels up.
-        (Some(name), Some(parent)) if name == "bin" && parent.join("codex-path").is_dir() => parent.to_owned(),
+        (Some(name), Some(parent)) if name == "bin" && parent.join("codex-path").is_dir() => {
+            parent.to_owned()
+        }
         _ => path.clone(),
     };
     Program { roots: vec![root], path }
@@ -58,7 +60,8 @@ fn is_script(path: &Path) -> bool {
     use std::io::Read;
     let mut head = [0; 2];
     path.extension().is_some_and(|extension| extension == "js")
-        || std::fs::File::open(path).is_ok_and(|mut file| file.read_exact(&mut head).is_ok() && &head == b"#!")
+        || std::fs::File::open(path)
+            .is_ok_and(|mut file| file.read_exact(&mut head).is_ok() && &head == b"#!")
 }
 
 /// The native program that the npm launcher `…/@openai/codex/bin/codex.js` would start; starting it
@@ -73,7 +76,10 @@ fn native(script: &Path) -> Option<Program> {
             ["bin/codex", "codex/codex"]
                 .iter()
                 .map(|name| target.join(name))
-                .find(|path| find_program(path, "").is_some() && target.to_string_lossy().contains(std::env::consts::ARCH))
+                .find(|path| {
+                    find_program(path, "").is_some()
+                        && target.to_string_lossy().contains(std::env::consts::ARCH)
+                })
                 .map(|path| Program { path, roots: vec![target] })
         })
     })

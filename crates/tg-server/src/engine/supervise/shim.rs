@@ -192,8 +192,22 @@ fn convey(status: WaitStatus) -> i32 {
     }
     let number = status.terminating_signal().unwrap_or(9);
     const SIGNALS: &[Signal] = &[
-        Signal::HUP, Signal::INT, Signal::QUIT, Signal::ILL, Signal::TRAP, Signal::ABORT, Signal::BUS, Signal::FPE,
-        Signal::KILL, Signal::USR1, Signal::SEGV, Signal::USR2, Signal::ALARM, Signal::TERM, Signal::XCPU, Signal::XFSZ,
+        Signal::HUP,
+        Signal::INT,
+        Signal::QUIT,
+        Signal::ILL,
+        Signal::TRAP,
+        Signal::ABORT,
+        Signal::BUS,
+        Signal::FPE,
+        Signal::KILL,
+        Signal::USR1,
+        Signal::SEGV,
+        Signal::USR2,
+        Signal::ALARM,
+        Signal::TERM,
+        Signal::XCPU,
+        Signal::XFSZ,
         Signal::SYS,
     ];
     if let Some(signal) = SIGNALS.iter().find(|signal| signal.as_raw() == number) {
@@ -206,6 +220,10 @@ fn convey(status: WaitStatus) -> i32 {
 /// Working directories and programs must be text: the order is JSON.
 pub(super) fn words(line: &[OsString]) -> Result<Vec<String>, String> {
     line.iter()
-        .map(|word| word.to_str().map(str::to_owned).ok_or_else(|| format!("{} is not UTF-8", Path::new(word).display())))
+        .map(|word| {
+            word.to_str()
+                .map(str::to_owned)
+                .ok_or_else(|| format!("{} is not UTF-8", Path::new(word).display()))
+        })
         .collect()
 }

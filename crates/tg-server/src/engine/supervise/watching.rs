@@ -1,11 +1,7 @@
 //! Watches a running engine: reads both pipes, keeps the limits, and decides when it must stop.
 //! Never waits for one pipe while the other fills up.
 
-use std::{
-    os::unix::process::ExitStatusExt,
-    process::ExitStatus,
-    time::Duration,
-};
+use std::{os::unix::process::ExitStatusExt, process::ExitStatus, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
@@ -142,7 +138,13 @@ impl Watching {
     }
 
     /// Takes what was read; says whether it was a sign of life.
-    async fn take(&mut self, pipe: Pipe, pipes: &mut Pipes, read: std::io::Result<usize>, chunk: &[u8]) -> bool {
+    async fn take(
+        &mut self,
+        pipe: Pipe,
+        pipes: &mut Pipes,
+        read: std::io::Result<usize>,
+        chunk: &[u8],
+    ) -> bool {
         let size = match read {
             Ok(size) if size > 0 => size,
             // The end, or a pipe that cannot be read any more: the exit status tells the rest.

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use super::{super::{plan, read::Line}, Call, End, USAGE_STATUS, fail, raw, say};
+use super::{
+    super::{plan, read::Line},
+    Call, End, USAGE_STATUS, fail, raw, say,
+};
 use crate::process;
 
 /// Bytes that `flood` prints unless told otherwise.
@@ -14,8 +17,24 @@ pub(super) const FLOOD_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Every scenario.
 const NAMES: &[&str] = &[
-    "ok", "qa-fail", "qa-garbage", "no-change", "bad-json", "retry-then-ok", "auth", "rate-limited", "quota", "context",
-    "network", "crash", "hang", "chatty-hang", "orphan", "flood", "escape", "ansi",
+    "ok",
+    "qa-fail",
+    "qa-garbage",
+    "no-change",
+    "bad-json",
+    "retry-then-ok",
+    "auth",
+    "rate-limited",
+    "quota",
+    "context",
+    "network",
+    "crash",
+    "hang",
+    "chatty-hang",
+    "orphan",
+    "flood",
+    "escape",
+    "ansi",
 ];
 
 impl Call {
@@ -29,7 +48,11 @@ impl Call {
             "bad-json" => self.done("{\"plan_md\": \"half a plan".to_owned()),
             "retry-then-ok" => {
                 say(&Line::Retry { message: format!("attempt {} met a weak line", self.attempt) })?;
-                if self.attempt > 1 { self.well() } else { fail("network", "the line was cut at the first attempt") }
+                if self.attempt > 1 {
+                    self.well()
+                } else {
+                    fail("network", "the line was cut at the first attempt")
+                }
             }
             "auth" => fail("auth", "401 Unauthorized: the key was refused"),
             "rate-limited" => fail("rate_limited", "429 Too Many Requests, try again in 1 s"),
@@ -97,7 +120,8 @@ impl Call {
         let name = format!("escaped-{}", plan::digest(&self.prompt));
         let here = std::env::current_dir()?;
         let beside = here.parent().map(Path::to_owned).unwrap_or_default();
-        let mut places: Vec<PathBuf> = vec!["/etc".into(), "/usr".into(), "/var/tmp".into(), "/".into(), beside.clone()];
+        let mut places: Vec<PathBuf> =
+            vec!["/etc".into(), "/usr".into(), "/var/tmp".into(), "/".into(), beside.clone()];
         places.extend(beside.parent().map(Path::to_owned));
         places.push(here.join(".git"));
         let mut written = Vec::new();
@@ -108,7 +132,9 @@ impl Call {
             }
         }
         let link = here.join(format!("{name}-link"));
-        if std::os::unix::fs::symlink(&beside, &link).is_ok() && std::fs::write(link.join(&name), b"escaped").is_ok() {
+        if std::os::unix::fs::symlink(&beside, &link).is_ok()
+            && std::fs::write(link.join(&name), b"escaped").is_ok()
+        {
             written.push(format!("{} through a link", beside.join(&name).display()));
         }
         say(&Line::Text { text: format!("wrote outside: {written:?}") })?;
