@@ -2,6 +2,7 @@
 
 pub mod engines;
 mod machine;
+mod reaper;
 
 use std::collections::BTreeMap;
 
@@ -59,6 +60,7 @@ impl Check {
 pub async fn run(global: &Global, _args: DoctorArgs, output: &Output) -> Result<(), CliError> {
     let config = start::config(global, BTreeMap::new(), Chatter::Command, output)?;
     let mut checks = machine::look(&config).await;
+    checks.push(reaper::look(&config).await);
     checks.extend(engines::checks(&config).await);
     output.show(&checks, |output| {
         for check in &checks {

@@ -23,7 +23,7 @@ use tg_server::{
 };
 
 pub use self::create::{Wanted, create, repository};
-use super::{CliError, Global, follow, protocols};
+use super::{CliError, Global, doctor::engines::split, follow, protocols};
 use crate::{
     output::{Output, Tone},
     start::{self, Chatter},
@@ -167,7 +167,7 @@ fn engine_named(name: Option<&str>) -> Result<&'static dyn engine::Engine, CliEr
 fn ready(app: &App, engine: &dyn engine::Engine, args: &RunArgs, output: &Output) -> Result<(), CliError> {
     let card = engine.card();
     if let Err(failure) = supervise::resolve(&app.config, engine) {
-        return Err(CliError::missing(failure.message).hint(card.remedy));
+        return Err(CliError::missing(split(&failure.message).0).hint(card.remedy));
     }
     if app.config.sandbox_off {
         output.warn("the sandbox is off: engines of this run work UNCONFINED, with your rights");
@@ -177,7 +177,7 @@ fn ready(app: &App, engine: &dyn engine::Engine, args: &RunArgs, output: &Output
         return Ok(());
     }
     match &*app.sandbox {
-        Sandbox::Unavailable(why) if card.id != DUMMY_ENGINE => Err(CliError::missing(why.clone())
+        Sandbox::Unavailable(why) if card.id != DUMMY_ENGINE => Err(CliError::missing(split(why).0)
             .hint("install bubblewrap and allow user namespaces, or pass --sandbox off to run unconfined")),
         Sandbox::Bwrap(_) | Sandbox::Unavailable(_) => Ok(()),
     }

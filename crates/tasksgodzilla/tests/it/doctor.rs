@@ -18,6 +18,7 @@ fn without_an_engine_it_ends_with_3_and_says_how_to_get_one() {
     assert_eq!(check(&checks, "engine dummy")["state"], "ok");
     assert_eq!(check(&checks, "git")["state"], "ok");
     assert_eq!(check(&checks, "database")["state"], "ok");
+    assert_eq!(check(&checks, "sub-reaper")["state"], "ok", "{checks}");
     for check in checks.as_array().unwrap() {
         assert_eq!(check["state"] != "ok", check["remedy"].is_string(), "{check}");
     }

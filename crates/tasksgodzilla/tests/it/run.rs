@@ -108,7 +108,6 @@ fn the_repository_around_the_current_directory_is_the_default_and_names_count_up
     env.git(&repo, &["add", "-A"]);
     env.git(&repo, &["commit", "-qm", "a protocol of another machine"]);
     env.git(&repo, &["push", "-q", "origin", "main"]);
-    env.git(&repo, &["push", "-q", "origin", "main:refs/heads/0011-elsewhere"]);
     std::fs::create_dir(repo.join("deep")).unwrap();
     let run = |directory: &Path| {
         let mut command = env.command(&dummy(&["--json", "do it"]));
@@ -117,10 +116,11 @@ fn the_repository_around_the_current_directory_is_the_default_and_names_count_up
         assert!(output.status.success(), "{output:?}");
         serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
     };
-    assert_eq!(run(&repo)["protocol_name"], "0012-do-it");
-    assert_eq!(run(&repo.join("deep"))["protocol_name"], "0013-do-it");
+    assert_eq!(run(&repo)["protocol_name"], "0008-do-it");
+    env.git(&repo, &["push", "-q", "origin", "main:refs/heads/0011-elsewhere"]);
+    assert_eq!(run(&repo.join("deep"))["protocol_name"], "0012-do-it");
     let branches = env.git(&remote, &["for-each-ref", "--format=%(refname:short)"]);
-    assert!(branches.contains("0012-do-it") && branches.contains("0013-do-it"), "{branches}");
+    assert!(branches.contains("0008-do-it") && branches.contains("0012-do-it"), "{branches}");
 }
 
 #[test]
@@ -151,6 +151,10 @@ fn a_completed_run_prints_the_run_object_and_its_commits_carry_their_step() {
     assert!(verified["commits"].as_u64().unwrap() >= 1, "{verified}");
     assert!(verified["transitions"].as_u64().unwrap() >= 3, "{verified}");
     assert_eq!(verified["first_bad"], serde_json::Value::Null);
+    assert_eq!(env.run(&["verify", "--branch", "nonesuch", "--json"]).ok().json()["commits"], 0);
+    std::fs::remove_dir_all(env.home().join("control")).unwrap();
+    let ended = env.run(&["verify"]);
+    ended.refused(1, "cannot be read");
 }
 
 #[test]

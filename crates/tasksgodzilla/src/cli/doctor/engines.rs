@@ -100,6 +100,11 @@ fn login(config: &Config, id: &str) -> Option<String> {
     own.then(|| "own provider, set by TASKSGODZILLA_CODEX_ARGS".to_owned())
 }
 
+/// Cause and remedy of a sentence that holds both.
+pub fn split(sentence: &str) -> (&str, Option<&str>) {
+    sentence.split_once("; ").map_or((sentence, None), |(cause, remedy)| (cause, Some(remedy)))
+}
+
 /// One check per engine; only the default engine must be usable.
 pub async fn checks(config: &Config) -> Vec<Check> {
     look(config).await.iter().map(check).collect()
@@ -110,13 +115,17 @@ fn check(found: &Found) -> Check {
     let name = format!("engine {}", found.id);
     let remedy = found.card.remedy;
     match (&found.path, &found.version, &found.login) {
-        (Err(why), _, _) => Check::not_ok(&name, bad, why.clone(), remedy),
+        (Err(why), _, _) => Check::not_ok(&name, bad, split(why).0, remedy),
         (Ok(path), None, _) => {
             Check::not_ok(&name, bad, format!("{} does not tell its version", path.display()), remedy)
         }
-        (Ok(path), Some(version), None) => {
-            Check::not_ok(&name, bad, format!("{version} at {}, not logged in", path.display()), remedy)
-        }
+        (Ok(path), Some(version), None) => Check::not_ok(
+            &name,
+            bad,
+            format!("{version} at {}, not logged in", path.display()),
+            "set CODEX_API_KEY or OPENAI_API_KEY, or name a provider of your own with TASKSGODZILLA_CODEX_ARGS; \
+             a login in your own home is not shared with engines",
+        ),
         (Ok(_), Some(version), Some(_)) if found.id == DUMMY_ENGINE => {
             Check::ok(&name, format!("built in, {version}; scripted, nothing real is done"))
         }

@@ -9,7 +9,7 @@ use tg_server::{
     git,
 };
 
-use super::{Check, State};
+use super::{Check, State, engines::split};
 use crate::start;
 
 /// All checks of the machine.
@@ -48,7 +48,7 @@ async fn sandboxed(config: &Config) -> Check {
     }
     match sandbox::probe(&config.search_path).await {
         Sandbox::Bwrap(path) => Check::ok("sandbox", format!("bubblewrap at {} works", path.display())),
-        Sandbox::Unavailable(why) => Check::not_ok("sandbox", State::Fail, why, remedy),
+        Sandbox::Unavailable(why) => Check::not_ok("sandbox", State::Fail, split(&why).0, remedy),
     }
 }
 
