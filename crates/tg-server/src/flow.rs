@@ -63,7 +63,7 @@ pub async fn advance(
     };
     let mut decisions = Vec::new();
     let mut next = Some(signal);
-    while let Some(signal) = next {
+    while let Some(signal) = next.take() {
         if decisions.len() == MOST_FOLLOWING {
             return Err(StoreError::Conflict(format!(
                 "protocol run {run}: more than {MOST_FOLLOWING} signals follow from one; nothing is written"
@@ -73,7 +73,7 @@ pub async fn advance(
         let flow = protocol::flow(tx, run, settings, cause.lease.map(|lease| &lease.job_id)).await?;
         let decision = lifecycle::decide(&flow, &signal)?;
         write(tx, &decision, flow.run.project_id, cause, app.clock.now()).await?;
-        next = decision.then.clone();
+        next.clone_from(&decision.then);
         decisions.push(decision);
     }
     Ok(decisions)

@@ -340,18 +340,19 @@ async fn take_back(tx: &mut Tx, row: Row, now: i64) -> Result<Option<Rescued>, S
         Err(error) => return Err(error),
     };
     let (id, fence, attempts) = (row.text("id")?, row.int("fence")?, row.int("attempts")?);
-    let status = if row.flag("cancel_requested")? {
-        JobStatus::Cancelled
+    let ended = if row.flag("cancel_requested")? {
+        Some(JobStatus::Cancelled)
     } else if attempts >= row.int("max_attempts")? {
-        JobStatus::Failed
+        Some(JobStatus::Failed)
     } else {
-        JobStatus::Queued
+        None
     };
     let error = "the worker died or lost its lease while it was at work";
-    let rows = match status {
-        JobStatus::Queued => tx.execute(sql::RETRY, args![now, error, &id, fence]).await?,
-        ended => tx.execute(sql::END, args![ended.as_str(), error, now, &id, fence]).await?,
+    let rows = match ended {
+        None => tx.execute(sql::RETRY, args![now, error, &id, fence]).await?,
+        Some(ended) => tx.execute(sql::END, args![ended.as_str(), error, now, &id, fence]).await?,
     };
+    let status = ended.unwrap_or(JobStatus::Queued);
     touched(rows, || StoreError::FencedOut(id.clone()))?;
     let project = row.maybe_int("project_id")?.map(ProjectId);
     Ok(Some(Rescued { job_id: JobId(id), job, attempts, project, status }))
@@ -390,10 +391,9 @@ pub async fn list(tx: &mut Tx, status: Option<JobStatus>, limit: i64) -> Result<
 
 fn read(row: &Record, now: i64) -> Result<JobRow, StoreError> {
     let run_at = row.int("run_at")?;
-    let status = match row.word("state", JobStatus::parse)? {
-        JobStatus::Queued if run_at > now => JobStatus::Scheduled,
-        state => state,
-    };
+    let state = row.word("state", JobStatus::parse)?;
+    let waits = state == JobStatus::Queued && run_at > now;
+    let status = if waits { JobStatus::Scheduled } else { state };
     Ok(JobRow {
         id: JobId(row.text("id")?),
         job: job(row)?,

@@ -57,7 +57,7 @@ pub(crate) fn touched(rows: u64, otherwise: impl FnOnce() -> StoreError) -> Resu
 }
 
 /// No such row.
-pub(crate) fn not_found(table: &'static str, id: impl ToString) -> StoreError {
+pub(crate) fn not_found(table: &'static str, id: impl std::fmt::Display) -> StoreError {
     StoreError::NotFound { table, id: id.to_string() }
 }
 

@@ -43,8 +43,10 @@ pub(super) async fn run(db: &Db) -> Result<(), DbError> {
 
 fn explain(error: MigrateError) -> DbError {
     let known = MIGRATIONS.last().map_or(0, |(version, _, _)| *version);
-    match error {
-        MigrateError::VersionMissing(found) if found > known => DbError::Newer { found, known },
-        other => DbError::Migrate(other),
+    if let MigrateError::VersionMissing(found) = error
+        && found > known
+    {
+        return DbError::Newer { found, known };
     }
+    DbError::Migrate(error)
 }

@@ -19,7 +19,7 @@ use crate::{
 pub struct NewArtifact {
     /// Name, unique in its call.
     pub name: String,
-    /// Kind: protocol_output, aux_output, qa_report, patch.
+    /// Kind: `protocol_output`, `aux_output`, `qa_report`, `patch`.
     pub kind: String,
     /// Path below the worktree (or below the call's folder for patches).
     pub path: String,

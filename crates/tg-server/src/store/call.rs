@@ -21,7 +21,7 @@ use crate::{
 pub struct NewCall {
     /// Identity, made by the caller (UUIDv7).
     pub id: CallId,
-    /// Kind: plan, decompose, exec, qa, qa_inline, open_pr.
+    /// Kind: `plan`, `decompose`, `exec`, `qa`, `qa_inline`, `open_pr`.
     pub run_kind: String,
     /// Run.
     pub run: Option<RunId>,

@@ -233,14 +233,13 @@ pub struct Verified {
 
 /// Walks the chain of one project (or of all chains) in slices and compares it with its recorded head.
 pub async fn verify(tx: &mut Tx, project: Option<ProjectId>) -> Result<Verified, StoreError> {
-    let chains = match project {
-        Some(project) => vec![project.0],
-        None => {
-            let rows = tx.all(sql::CHAINS, args![]).await?;
-            rows.into_iter()
-                .map(|row| Record::numbered(CHAINS, "chain", row).int("chain"))
-                .collect::<Result<_, _>>()?
-        }
+    let chains = if let Some(project) = project {
+        vec![project.0]
+    } else {
+        let rows = tx.all(sql::CHAINS, args![]).await?;
+        rows.into_iter()
+            .map(|row| Record::numbered(CHAINS, "chain", row).int("chain"))
+            .collect::<Result<_, _>>()?
     };
     let mut found = Verified { checked: 0, first_bad: None };
     for chain in chains {

@@ -22,8 +22,10 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
 use super::require::{skip, variable};
 
+/// What `TASKSGODZILLA_TEST_REQUIRE` calls it.
+const NAME: &str = "postgres";
 /// How long the server may take to answer.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// Makes a cluster, serves it until standard input closes, and removes it. The pipe closes when the
 /// test process ends, however it ends.
@@ -62,25 +64,25 @@ static DATABASES: AtomicU32 = AtomicU32::new(0);
 /// When there is none and `TASKSGODZILLA_TEST_REQUIRE` names `postgres`.
 pub async fn database() -> Result<Option<String>, String> {
     if variable("TASKSGODZILLA_TEST_POSTGRES").as_deref() == Some("0") {
-        return absent("TASKSGODZILLA_TEST_POSTGRES=0 leaves it out");
+        skip(NAME, "TASKSGODZILLA_TEST_POSTGRES=0 leaves it out");
+        return Ok(None);
     }
     let Some(binaries) = binaries() else {
-        return absent("no /usr/lib/postgresql/*/bin/initdb; install the package postgresql");
+        skip(NAME, "no /usr/lib/postgresql/*/bin/initdb; install the package postgresql");
+        return Ok(None);
     };
     let server = SERVER.get_or_init(|| start(&binaries));
     let server = match server {
         Ok(server) => server,
-        Err(problem) => return absent(problem),
+        Err(problem) => {
+            skip(NAME, problem);
+            return Ok(None);
+        }
     };
     let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::SeqCst));
     let url = |name: &str| format!("postgres://tester@localhost/{name}?host={}", server.folder.display());
     create(&url("postgres"), &name).await?;
     Ok(Some(url(&name)))
-}
-
-fn absent(why: &str) -> Result<Option<String>, String> {
-    skip("postgres", why);
-    Ok(None)
 }
 
 fn binaries() -> Option<PathBuf> {

@@ -1,6 +1,10 @@
 //! The codex adapter: real transcripts, cut everywhere, and its command lines.
 
-use std::{collections::BTreeMap, fs, path::{Path, PathBuf}};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use serde_json::Value;
 use tg_core::{ids::CallId, protocol::Usage};
@@ -48,7 +52,8 @@ fn read(request: &Request, out: &str, err: &str, exit: Exit) -> (Reading, Vec<Pr
 }
 
 fn transcript(name: &str) -> (String, String) {
-    let text = |ending: &str| fs::read_to_string(folder().join(format!("{name}.{ending}"))).unwrap_or_default();
+    let text =
+        |ending: &str| fs::read_to_string(folder().join(format!("{name}.{ending}"))).unwrap_or_default();
     (text("jsonl"), text("stderr"))
 }
 
@@ -122,7 +127,10 @@ fn a_resumed_session_counts_only_its_own() {
     let request = Request { resume: Some(session), ..request() };
     let (out, err) = transcript("codex-resume");
     let usage = read(&request, &out, &err, Exit::Status(0)).0.usage.unwrap();
-    assert_eq!((usage.input, usage.cache_read, usage.cache_write, usage.output, usage.reasoning), (234, 1000, 0, 56, Some(16)));
+    assert_eq!(
+        (usage.input, usage.cache_read, usage.cache_write, usage.output, usage.reasoning),
+        (234, 1000, 0, 56, Some(16))
+    );
     assert!(usage.reported);
 }
 
@@ -142,10 +150,14 @@ fn a_transcript_cut_anywhere_is_no_success() {
             assert!(reading.outcome.is_err(), "{name} with status {status}");
         }
         for gone in 0..out.lines().count() {
-            let rest: Vec<&str> = out.lines().enumerate().filter(|(at, _)| *at != gone).map(|(_, line)| line).collect();
+            let rest: Vec<&str> =
+                out.lines().enumerate().filter(|(at, _)| *at != gone).map(|(_, line)| line).collect();
             let is_end = |line: &&str| line.contains("\"turn.completed\"");
             let (reading, _) = read(&request(), &rest.join("\n"), &err, Exit::Status(0));
-            assert!(reading.outcome.is_err() || rest.iter().any(|line| is_end(line)), "{name} without line {gone}");
+            assert!(
+                reading.outcome.is_err() || rest.iter().any(|line| is_end(line)),
+                "{name} without line {gone}"
+            );
         }
     }
 }
@@ -176,15 +188,26 @@ fn follows(words: &[String], first: &str, second: &str) -> bool {
 #[test]
 fn the_command_line_is_as_narrow_as_the_role() {
     for (role, access) in [
-        (Role::Discover, "read-only"), (Role::Plan, "read-only"), (Role::Execute, "workspace-write"), (Role::Qa, "read-only"),
+        (Role::Discover, "read-only"),
+        (Role::Plan, "read-only"),
+        (Role::Execute, "workspace-write"),
+        (Role::Qa, "read-only"),
     ] {
         let request = Request { role, arguments: vec!["-c".into(), "x=1".into()], ..request() };
         let line = Codex.command(Path::new("/opt/codex"), &request);
         let words = words(&line);
         assert_eq!(words[0], "exec");
-        assert!(follows(&words, "-s", access) && follows(&words, "-C", "/repo") && follows(&words, "-m", "some-model"));
+        assert!(
+            follows(&words, "-s", access)
+                && follows(&words, "-C", "/repo")
+                && follows(&words, "-m", "some-model")
+        );
         assert_eq!(words[words.len() - 3..], ["-c", "x=1", "-"]);
-        assert!(words.iter().all(|word| !word.contains("do it") && !word.contains("danger") && !word.contains("full-auto")));
+        assert!(
+            words.iter().all(|word| !word.contains("do it")
+                && !word.contains("danger")
+                && !word.contains("full-auto"))
+        );
         assert!(!words.contains(&"--output-schema".to_owned()));
         let home = &line.environment.iter().find(|(name, _)| name == "CODEX_HOME").unwrap().1;
         assert_eq!(home.expose(), "/state/engines/1/codex/codex");
@@ -204,7 +227,8 @@ fn a_schema_goes_into_a_file_the_engine_may_see() {
 #[test]
 fn a_resumed_session_is_named_before_the_prompt() {
     let session = Session { id: "0199-abc".to_owned(), prior: Usage::default() };
-    let words = words(&Codex.command(Path::new("/opt/codex"), &Request { resume: Some(session), ..request() }));
+    let words =
+        words(&Codex.command(Path::new("/opt/codex"), &Request { resume: Some(session), ..request() }));
     assert_eq!(words[..2], ["exec", "resume"]);
     assert_eq!(words[words.len() - 2..], ["0199-abc", "-"]);
     assert!(follows(&words, "-c", "sandbox_mode=workspace-write"));

@@ -32,8 +32,17 @@ fn place() -> Place {
 }
 
 const OUTSIDE: &[&str] = &[
-    "../outside/note", "sub/../../outside/note", "/etc/passwd", "absolute/note", "relative/note", "note", "magic/etc/passwd",
-    "harmless/file", "..", "./../outside/note", "sub/../file",
+    "../outside/note",
+    "sub/../../outside/note",
+    "/etc/passwd",
+    "absolute/note",
+    "relative/note",
+    "note",
+    "magic/etc/passwd",
+    "harmless/file",
+    "..",
+    "./../outside/note",
+    "sub/../file",
 ];
 
 #[test]
@@ -74,7 +83,10 @@ fn files_are_made_replaced_appended_and_listed() {
     assert_eq!(root.read(Path::new("a/b/none"), 8).unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(root.list(Path::new("a/b")).unwrap(), ["c.md"]);
     assert_eq!(root.list(Path::new("nowhere")).unwrap(), Vec::<String>::new());
-    assert_eq!(root.list(Path::new("")).unwrap(), ["a", "absolute", "harmless", "magic", "note", "relative", "sub"]);
+    assert_eq!(
+        root.list(Path::new("")).unwrap(),
+        ["a", "absolute", "harmless", "magic", "note", "relative", "sub"]
+    );
     assert!(root.is_file(Path::new("a/b/c.md")).unwrap());
     assert!(!root.is_file(Path::new("a/b")).unwrap() && !root.is_file(Path::new("a/x")).unwrap());
     drop(folder);
@@ -84,7 +96,8 @@ fn files_are_made_replaced_appended_and_listed() {
 fn what_is_no_file_is_refused_without_waiting() {
     let Place { root, folder } = place();
     let pipe = folder.path().join("inside/pipe");
-    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0)
+        .unwrap();
     assert!(root.read(Path::new("pipe"), 10).is_err());
     assert!(root.append(Path::new("pipe"), b"x").is_err());
     assert!(root.read(Path::new("sub"), 10).is_err());

@@ -30,7 +30,10 @@ async fn output_status_and_input_are_handed_on() {
 async fn the_environment_is_what_was_given() {
     let output = run(shell("env | cut -d= -f1 | sort")).await.unwrap();
     let names = String::from_utf8(output.stdout).unwrap();
-    assert!(names.split_whitespace().all(|name| ["PATH", "PWD", "OLDPWD", "SHLVL", "_"].contains(&name)), "{names}");
+    assert!(
+        names.split_whitespace().all(|name| ["PATH", "PWD", "OLDPWD", "SHLVL", "_"].contains(&name)),
+        "{names}"
+    );
 }
 
 #[tokio::test]

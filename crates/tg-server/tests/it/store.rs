@@ -666,6 +666,27 @@ async fn a_reading_transaction_cannot_write(test: TestDatabase) {
     assert!(store::project::insert(&mut tx, &new, NOW).await.is_err());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_database_is_migrated_once_by_many_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut urls = vec![format!("sqlite:{}", folder.path().join("deep/new.db").display())];
+    urls.extend(tg_server::testing::postgres::database().await.unwrap());
+    for url in urls {
+        let starts: Vec<_> = (0..4)
+            .map(|_| {
+                let url = url.clone();
+                tokio::spawn(async move { Db::open(&url, 2).await.unwrap().migrate().await })
+            })
+            .collect();
+        for start in starts {
+            start.await.unwrap().unwrap();
+        }
+        let db = Db::open(&url, 2).await.unwrap();
+        let (project, _) = database::seeded(&db).await;
+        assert_eq!(project.name, "demo");
+    }
+}
+
 #[tokio::test]
 async fn an_unknown_database_is_refused_with_the_remedy_and_without_the_password() {
     for url in ["mysql://me:hunter2@host/db", "/var/lib/x.db", "", "sqlite::memory:", "sqlite:"] {

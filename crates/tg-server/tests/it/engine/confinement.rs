@@ -57,7 +57,15 @@ async fn an_escape_writes_nothing_outside() {
     let Some(fixture) = fixture.confined().await else { return };
     assert_eq!(fixture.run().await.outcome, Ok(()));
     let git = fixture.request.directory.join(".git");
-    let tried = [Path::new("/etc"), Path::new("/usr"), Path::new("/var/tmp"), Path::new("/"), Path::new("/tmp"), fixture.root(), &git];
+    let tried = [
+        Path::new("/etc"),
+        Path::new("/usr"),
+        Path::new("/var/tmp"),
+        Path::new("/"),
+        Path::new("/tmp"),
+        fixture.root(),
+        &git,
+    ];
     for place in tried {
         let escaped: Vec<_> = fs::read_dir(place)
             .unwrap()
@@ -70,7 +78,8 @@ async fn an_escape_writes_nothing_outside() {
 
 #[tokio::test]
 async fn siblings_state_and_secrets_of_the_machine_cannot_be_read() {
-    let fixture = tells("cat ../sibling/note ../home/tasksgodzilla.sqlite /etc/shadow /root/.bashrc; ls /home");
+    let fixture =
+        tells("cat ../sibling/note ../home/tasksgodzilla.sqlite /etc/shadow /root/.bashrc; ls /home");
     for file in ["sibling/note", "home/tasksgodzilla.sqlite"] {
         let path = fixture.root().join(file);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -89,7 +98,15 @@ async fn the_environment_is_ours_and_nobody_elses_can_be_seen() {
     // The shell adds its own.
     names.retain(|name| !["PWD", "OLDPWD", "SHLVL", "_"].contains(name));
     let expected = [
-        "CODEX_HOME", "ENGINE_KEY", "HOME", "LANG", "NO_COLOR", "PATH", "TASKSGODZILLA_RUN_ID", "TASKSGODZILLA_STATE", "TERM",
+        "CODEX_HOME",
+        "ENGINE_KEY",
+        "HOME",
+        "LANG",
+        "NO_COLOR",
+        "PATH",
+        "TASKSGODZILLA_RUN_ID",
+        "TASKSGODZILLA_STATE",
+        "TERM",
         "TMPDIR",
     ];
     assert_eq!(names, expected);
@@ -97,7 +114,9 @@ async fn the_environment_is_ours_and_nobody_elses_can_be_seen() {
 
 #[tokio::test]
 async fn keys_are_on_no_command_line() {
-    let mut fixture = Fixture::script("cat >/dev/null; echo '{\"type\":\"item.completed\",\"item\":{\"type\":\"agent_message\",\"text\":\"begun\"}}'; sleep 300");
+    let mut fixture = Fixture::script(
+        "cat >/dev/null; echo '{\"type\":\"item.completed\",\"item\":{\"type\":\"agent_message\",\"text\":\"begun\"}}'; sleep 300",
+    );
     fixture.request.environment.push(("ENGINE_KEY".to_owned(), Secret::new("key-of-the-engine".to_owned())));
     let Some(fixture) = fixture.confined().await else { return };
     tokio::join!(fixture.run(), async {
@@ -126,7 +145,9 @@ async fn without_network_there_is_no_interface() {
 #[tokio::test]
 async fn processes_outside_cannot_be_seen() {
     let pid = std::process::id();
-    let Some(text) = told(tells(&format!("cat /proc/{pid}/stat; ls -d /proc/[0-9]* | wc -l"))).await else { return };
+    let Some(text) = told(tells(&format!("cat /proc/{pid}/stat; ls -d /proc/[0-9]* | wc -l"))).await else {
+        return;
+    };
     let count: u32 = text.trim_end_matches('.').trim().parse().unwrap();
     assert!(count < 15, "{text}");
 }
@@ -168,7 +189,9 @@ async fn git_works_in_its_wrap_and_reaches_nothing_else() {
         timeout: std::time::Duration::from_secs(20),
         output_cap: 4096,
     };
-    let made = run(command(format!("git --git-dir={} init -q --bare && echo x > file", control.display()))).await.unwrap();
+    let made = run(command(format!("git --git-dir={} init -q --bare && echo x > file", control.display())))
+        .await
+        .unwrap();
     assert_eq!(made.status, Some(0), "{}", String::from_utf8_lossy(&made.stderr));
     assert!(control.join("HEAD").is_file() && fixture.request.directory.join("file").is_file());
     let read = run(command(format!("cat {}", secret.display()))).await.unwrap();

@@ -166,7 +166,9 @@ async fn a_killed_shim_leaves_nothing() {
     let fixture = stubborn();
     let (ended, ()) = tokio::join!(fixture.run(), async {
         fixture.until("it has begun", begun).await;
-        let is_shim = |pid: &i32| std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == Path::new(SHIM));
+        let is_shim = |pid: &i32| {
+            std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == Path::new(SHIM))
+        };
         let shims: Vec<i32> = fixture.alive().into_iter().filter(is_shim).collect();
         assert_eq!(shims.len(), 1);
         tree::signal(shims[0], rustix::process::Signal::KILL);
@@ -189,7 +191,8 @@ fn alone(test: &str) -> Child {
 fn kill_nine_of_the_worker_leaves_nothing() {
     let mut parent = alone("engine::ending::alone_a_worker_with_a_hanging_call");
     let mut lines = BufReader::new(parent.stdout.take().unwrap()).lines();
-    let call = lines.find_map(|line| line.unwrap().split_once("CALL ").map(|(_, call)| call.to_owned())).unwrap();
+    let call =
+        lines.find_map(|line| line.unwrap().split_once("CALL ").map(|(_, call)| call.to_owned())).unwrap();
     let mark = format!("TASKSGODZILLA_RUN_ID={call}");
     let alive = || tree::with_variable(&mark).unwrap();
     assert!(alive().len() >= 3, "{:?}", alive());
