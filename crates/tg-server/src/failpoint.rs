@@ -19,13 +19,20 @@ pub const POINTS: &[&str] = &[
     "advance.after_commit",
 ];
 
-/// Ends the process at once, as `kill -9` would, if `wanted` names this point.
+/// Ends the process at once, as `kill -9` would, if `wanted` names this point: `<point>` at the first
+/// pass, `<point>@<n>` at the n-th.
 #[cfg_attr(not(feature = "failpoints"), expect(unused_variables, reason = "points are off in this build"))]
 pub fn pass(wanted: Option<&str>, point: &'static str) {
     #[cfg(feature = "failpoints")]
     {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+
+        static PASSES: AtomicUsize = AtomicUsize::new(0);
+
         debug_assert!(POINTS.contains(&point), "unknown fail point {point}");
-        if wanted == Some(point) {
+        let Some(wanted) = wanted else { return };
+        let (name, pass) = wanted.split_once('@').unwrap_or((wanted, "1"));
+        if name == point && pass.parse() == Ok(PASSES.fetch_add(1, Ordering::SeqCst) + 1) {
             std::process::abort();
         }
     }

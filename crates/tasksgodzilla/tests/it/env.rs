@@ -2,6 +2,7 @@
 
 use std::{
     io::Write,
+    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -22,6 +23,8 @@ pub struct TestEnv {
 pub struct Ended {
     /// Exit code; `None` = ended by a signal.
     pub code: Option<i32>,
+    /// Signal that ended it.
+    pub signal: Option<i32>,
     /// Standard output.
     pub stdout: String,
     /// Standard error.
@@ -121,9 +124,35 @@ impl TestEnv {
         ended
     }
 
+    /// Runs the binary to its end with one more variable.
+    pub fn run_with(&self, name: &str, value: &str, arguments: &[&str]) -> Ended {
+        wait_for(self.command(arguments).env(name, value).spawn().unwrap(), self.limit)
+    }
+
     /// Starts the binary and leaves it running.
     pub fn start(&self, arguments: &[&str]) -> Running {
         Running { child: Some(self.command(arguments).spawn().unwrap()), out: None, err: None }
+    }
+
+    /// Living processes that belong to this state directory: our own binary, engines and whatever
+    /// they started, known by their environment or by a path on their command line.
+    pub fn processes(&self) -> Vec<u32> {
+        let home = self.home();
+        let marks: Vec<Vec<u8>> = ["TASKSGODZILLA_HOME", "TASKSGODZILLA_STATE"]
+            .iter()
+            .map(|name| format!("{name}={}", home.display()).into_bytes())
+            .collect();
+        let belongs = |pid: &u32| {
+            // One that ended meanwhile, or is none of ours, cannot be read.
+            let read = |name: &str| std::fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+            read("environ").split(|&byte| byte == 0).any(|entry| marks.iter().any(|mark| mark == entry))
+                || String::from_utf8_lossy(&read("cmdline")).contains(home.to_str().unwrap())
+        };
+        std::fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok())
+            .filter(belongs)
+            .collect()
     }
 
     /// Runs git in a directory of the test.
@@ -197,14 +226,34 @@ impl Running {
 
     /// Sends a signal by name.
     pub fn send(&self, name: &str) {
-        let sent = command("kill").args([name, &self.id().to_string()]).status().unwrap();
-        assert!(sent.success());
+        signal(name, &[self.id()]);
     }
 
     /// Sends a signal by name and waits for the end.
-    pub fn signal(mut self, name: &str) -> Ended {
+    pub fn signal(self, name: &str) -> Ended {
         self.send(name);
+        self.end()
+    }
+
+    /// Waits for the end.
+    pub fn end(mut self) -> Ended {
         wait(self.child.take().unwrap())
+    }
+}
+
+/// Sends a signal to several processes at once.
+pub fn signal(name: &str, processes: &[u32]) {
+    let sent = command("kill").arg(name).args(processes.iter().map(u32::to_string)).status().unwrap();
+    assert!(sent.success(), "{name} {processes:?}");
+}
+
+/// Looks again and again until something is so, at most `limit`.
+#[track_caller]
+pub fn wait_until(what: &str, limit: Duration, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + limit;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
@@ -270,7 +319,7 @@ fn wait_for(mut child: Child, limit: Duration) -> Ended {
     let text = |reader: Option<std::thread::JoinHandle<String>>| {
         reader.map(|reader| reader.join().unwrap()).unwrap_or_default()
     };
-    Ended { code: status.code(), stdout: text(out), stderr: text(err) }
+    Ended { code: status.code(), signal: status.signal(), stdout: text(out), stderr: text(err) }
 }
 
 fn read_all(mut pipe: impl std::io::Read + Send + 'static) -> std::thread::JoinHandle<String> {

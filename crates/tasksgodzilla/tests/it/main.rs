@@ -2,6 +2,7 @@
 
 mod cli;
 mod codex;
+mod crash;
 mod demo;
 mod doctor;
 mod env;
@@ -9,3 +10,4 @@ mod interrupt;
 mod run;
 mod serve;
 mod steer;
+mod story;

@@ -16,7 +16,7 @@ use super::{
     read::{Line, Tokens, as_text},
     script::{self, Act, Rule},
 };
-use crate::paths::Root;
+use crate::{paths::Root, process};
 
 /// Exit status of a refused command line.
 const USAGE_STATUS: i32 = 2;
@@ -113,6 +113,7 @@ impl Call {
             match act {
                 Act::Say(text) => say(&Line::Text { text })?,
                 Act::Write(path, text) => self.write(Path::new(&path), &text)?,
+                Act::Run(text) => shell(&text)?,
                 Act::SleepMs(milliseconds) => std::thread::sleep(Duration::from_millis(milliseconds)),
                 Act::Usage(tokens) => usage = tokens,
                 Act::Raw(line) => raw(format!("{line}\n").as_bytes())?,
@@ -187,6 +188,16 @@ fn listing() -> String {
         text.push_str(&format!("- {name}\n"));
     }
     text
+}
+
+/// Runs a script as an agent's tool would: with everything the engine has, and no input.
+fn shell(text: &str) -> Result<(), End> {
+    say(&Line::ToolStart { tool: "sh".to_owned() })?;
+    let mut child = process::spawn_inheriting(&["/bin/sh".into(), "-c".into(), text.into()], Path::new("."))?;
+    drop(child.stdin.take());
+    let status = child.wait()?;
+    say(&Line::ToolEnd { exit: status.code().unwrap_or(-1) })?;
+    Ok(())
 }
 
 fn fail(kind: &str, message: &str) -> Result<(), End> {
