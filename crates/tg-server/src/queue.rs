@@ -222,15 +222,21 @@ pub struct Renewed {
 /// Renews every lease of this owner; a job missing from the answer is lost.
 pub async fn renew(tx: &mut Tx, owner: &str, lease: Duration) -> Result<Vec<Renewed>, StoreError> {
     let until = now(tx).await?.saturating_add(millis(lease));
-    let read = |row| {
-        let row = Record::named(TABLE, "id", row);
-        Ok(Renewed {
-            job_id: JobId(row.text("id")?),
-            fence: Fence(row.int("fence")?),
-            cancel_requested: row.flag("cancel_requested")?,
-        })
-    };
-    tx.all(sql::RENEW, args![until, owner]).await?.into_iter().map(read).collect()
+    tx.all(sql::RENEW, args![until, owner]).await?.into_iter().map(renewed).collect()
+}
+
+/// What a renewal would find, without renewing: cheap enough to look often for jobs that were cancelled.
+pub async fn held(tx: &mut Tx, owner: &str) -> Result<Vec<Renewed>, StoreError> {
+    tx.all(sql::HELD, args![owner]).await?.into_iter().map(renewed).collect()
+}
+
+fn renewed(row: Row) -> Result<Renewed, StoreError> {
+    let row = Record::named(TABLE, "id", row);
+    Ok(Renewed {
+        job_id: JobId(row.text("id")?),
+        fence: Fence(row.int("fence")?),
+        cancel_requested: row.flag("cancel_requested")?,
+    })
 }
 
 fn fenced_out(lease: &Lease) -> StoreError {

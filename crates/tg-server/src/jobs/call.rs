@@ -49,8 +49,10 @@ pub struct Ask<'a> {
     pub kind: &'static str,
     /// Role.
     pub role: Role,
-    /// Step, if it is about one.
+    /// Step whose counters it adds to.
     pub step: Option<&'a StepRun>,
+    /// Name of the step it is about; empty for planning.
+    pub step_name: &'a str,
     /// Prompt.
     pub prompt: &'a Prompt,
     /// Schema the answer must satisfy.
@@ -125,7 +127,15 @@ pub async fn make(attempt: &Attempt<'_>, chosen: &Chosen, ask: Ask<'_>) -> Resul
                 usage: Some(usage),
                 cost_cents: cost_cents(&usage),
             };
-            close(attempt, &id, ask.step, end, &[]).await?;
+            match close(attempt, &id, ask.step, end, &[]).await {
+                Err(error) if error.next == Next::Lost => {
+                    let mut tx = app.db.begin().await?;
+                    store::call::stop(&mut tx, &id, status, &failure.message, app.clock.now()).await?;
+                    tx.commit().await?;
+                    return Err(error);
+                }
+                closed => closed?,
+            }
             Err(failed(lease, chosen, &failure).with("call_id", id.0))
         }
     }
@@ -187,7 +197,7 @@ fn request(attempt: &Attempt<'_>, chosen: &Chosen, ask: &Ask<'_>, id: &CallId) -
     Ok(Request {
         call: id.clone(),
         role: ask.role,
-        step: ask.step.map(|step| step.step_name.clone()).unwrap_or_default(),
+        step: ask.step_name.to_owned(),
         attempt: lease.attempt,
         directory: ask.directory.clone(),
         prompt: ask.prompt.text.clone(),
@@ -352,7 +362,7 @@ pub fn failed(lease: &Lease, chosen: &Chosen, failure: &EngineFailure) -> JobErr
         | FailKind::BadInvocation
         | FailKind::Sandbox
         | FailKind::Quota => (Next::Fail, Some(ReasonCode::EngineUnavailable)),
-        FailKind::RateLimited => (Next::Retry { after_seconds: named_delay(&failure.message) }, None),
+        FailKind::RateLimited => (Next::Retry { after_seconds: failure.retry_after() }, None),
         FailKind::Provider
         | FailKind::Network
         | FailKind::TimeoutWall
@@ -379,14 +389,4 @@ pub fn failed(lease: &Lease, chosen: &Chosen, failure: &EngineFailure) -> JobErr
     }
     .with("engine_id", card.id)
     .with("model", chosen.model.clone())
-}
-
-/// Seconds a provider asked us to wait, when its message names them.
-fn named_delay(message: &str) -> Option<u64> {
-    let lower = message.to_lowercase();
-    ["retry after ", "retry-after: ", "try again in "].iter().find_map(|lead| {
-        let (_, rest) = lower.split_once(lead)?;
-        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-        digits.parse().ok()
-    })
 }

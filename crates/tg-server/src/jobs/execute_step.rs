@@ -165,6 +165,7 @@ async fn execute(
         kind: "exec",
         role: Role::Execute,
         step: Some(step),
+        step_name: &step.step_name,
         prompt: &prompt,
         schema: None,
         wall: Duration::from_secs(wall),

@@ -71,6 +71,7 @@ pub async fn judge(
         kind: if is_brief { "qa_inline" } else { "qa" },
         role: Role::Qa,
         step: Some(step),
+        step_name: &step.step_name,
         prompt: &prompt,
         schema: None,
         wall: app.config.engine_timeout,

@@ -63,6 +63,7 @@ statements! {
     CLAIM_POSTGRES = claim!(" FOR UPDATE SKIP LOCKED");
     RENEW = "UPDATE jobs SET lease_until = $1 WHERE lease_owner = $2 AND state = 'started' \
              RETURNING id, fence, cancel_requested";
+    HELD = "SELECT id, fence, cancel_requested FROM jobs WHERE lease_owner = $1 AND state = 'started'";
     LOCK_RUN_POSTGRES = "SELECT id FROM protocol_runs WHERE id = (SELECT protocol_run_id FROM jobs WHERE id = $1) \
                          FOR NO KEY UPDATE";
     CHECK = held!("");

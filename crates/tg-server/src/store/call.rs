@@ -133,6 +133,14 @@ mod sql {
                   WHERE id = $13 AND job_id = $14 AND status = 'running'";
         ABANDON = "UPDATE codex_runs SET status = 'failed', error = $1, finished_at = $2, updated_at = $2 \
                    WHERE job_id = $3 AND status IN ('queued', 'running')";
+        STOP = "UPDATE codex_runs SET status = $1, error = $2, finished_at = $3, updated_at = $3 \
+                WHERE id = $4 AND status = 'running'";
+        SETTLE_UNHELD = "UPDATE codex_runs SET status = CASE WHEN EXISTS (SELECT 1 FROM jobs j \
+                         WHERE j.id = codex_runs.job_id AND j.state = 'cancelled') THEN 'cancelled' ELSE 'failed' END, \
+                         error = $1, finished_at = $2, updated_at = $2 WHERE status = 'running' AND NOT EXISTS \
+                         (SELECT 1 FROM jobs j WHERE j.id = codex_runs.job_id AND j.state = 'started')";
+        HELD = "SELECT c.id FROM codex_runs c JOIN jobs j ON j.id = c.job_id \
+                WHERE c.status = 'running' AND j.state = 'started'";
         LOAD = select!("id = $1 AND (CAST($2 AS BIGINT) IS NULL OR project_id = $2)");
         LIST_OF_STEP = select!(
             "step_run_id = $1 AND (CAST($2 AS BIGINT) IS NULL OR protocol_run_id = $2) \
@@ -220,6 +228,31 @@ pub async fn abandon(
     now: i64,
 ) -> Result<u64, StoreError> {
     Ok(tx.execute(sql::ABANDON, args![error, now, &job.0]).await?)
+}
+
+/// A call whose job was taken from its holder, written by that holder: its process is gone. Needs no
+/// lease, because nobody else writes this row.
+pub async fn stop(
+    tx: &mut Tx,
+    id: &CallId,
+    status: CallStatus,
+    error: &str,
+    now: i64,
+) -> Result<(), StoreError> {
+    // No row is a legal outcome: the call was settled for us.
+    tx.execute(sql::STOP, args![status.as_str(), error, now, &id.0]).await?;
+    Ok(())
+}
+
+/// Calls whose job nobody holds any more: cancelled with it, else failed. Returns how many.
+pub async fn settle_unheld(tx: &mut Tx, error: &str, now: i64) -> Result<u64, StoreError> {
+    Ok(tx.execute(sql::SETTLE_UNHELD, args![error, now]).await?)
+}
+
+/// Calls at work whose job is held by somebody.
+pub async fn held(tx: &mut Tx) -> Result<Vec<CallId>, StoreError> {
+    let rows = tx.all(sql::HELD, args![]).await?;
+    rows.into_iter().map(|row| Ok(CallId(Record::named(TABLE, "id", row).text("id")?))).collect()
 }
 
 /// Loads one.

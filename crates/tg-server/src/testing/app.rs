@@ -8,13 +8,15 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
+    time::Duration,
 };
 
 use serde_json::Value;
 use tempfile::TempDir;
 use tg_core::{
-    ids::{ProjectId, RunId},
-    lifecycle::{Decision, Signal, Source},
+    ids::{CallId, ProjectId, RunId},
+    job::{Job, Priority},
+    lifecycle::{Decision, Enqueue, Signal, Source},
     project::{ModelDefaults, Project},
     protocol::{ProtocolRun, StepRun},
     scope::Scope,
@@ -28,8 +30,11 @@ use crate::{
     engine::sandbox::{self, Sandbox},
     flow::{self, Cause, FlowError},
     git::sample,
+    queue,
     secret::Secret,
-    store::{self, call::Call, event::StoredEvent, project::NewProject, protocol::NewRun},
+    store::{
+        self, artifact::Artifact, call::Call, event::StoredEvent, project::NewProject, protocol::NewRun,
+    },
     wake::Wake,
     worker::{self, heartbeat::Held},
 };
@@ -194,8 +199,13 @@ impl TestApp {
 
     /// Creates a run of the dummy engine that advances by itself, with a scenario as its model.
     pub async fn create(&self, name: &str, scenario: Option<&str>) -> RunId {
+        self.create_as(self.usual(name, scenario)).await
+    }
+
+    /// What `create` creates, to be changed.
+    pub fn usual(&self, name: &str, scenario: Option<&str>) -> NewRun {
         let model = scenario.map(str::to_owned);
-        self.create_as(NewRun {
+        NewRun {
             project_id: self.project.id,
             protocol_name: name.to_owned(),
             auto_advance: true,
@@ -204,8 +214,29 @@ impl TestApp {
             base_branch: sample::BRANCH.to_owned(),
             description: Some("Say hello".to_owned()),
             sandbox_off: false,
-        })
-        .await
+        }
+    }
+
+    /// Changes the spec entry of a step, as a person would by hand.
+    pub async fn edit_spec(&self, run: RunId, step: &str, change: impl Fn(&mut Value)) {
+        let mut config = self.run(run).await.template_config.expect("the run is planned");
+        let steps = config["protocol_spec"]["steps"].as_array_mut().expect("a spec has steps");
+        steps.iter_mut().filter(|entry| entry["name"] == step).for_each(change);
+        let mut tx = self.app.db.begin().await.expect("begins");
+        let text = "UPDATE protocol_runs SET template_config = $1 WHERE id = $2";
+        tx.execute(text, args![config.to_string(), run.0]).await.expect("the row is updated");
+        tx.commit().await.expect("commits");
+    }
+
+    /// Says how a step is judged.
+    pub async fn set_qa_policy(&self, run: RunId, step: &str, policy: &str) {
+        self.edit_spec(run, step, |entry| entry["qa"]["policy"] = Value::from(policy)).await;
+    }
+
+    /// Gives the dummy engine another script from now on.
+    pub fn replace_script(&self, script: &Value) {
+        std::fs::write(self.folder.path().join("script.json"), script.to_string())
+            .expect("the script is written");
     }
 
     /// Creates a run as told.
@@ -258,6 +289,16 @@ impl TestApp {
     pub async fn run_step(&self, run: RunId, step: &str) {
         let step = self.step(run, step).await.id;
         self.signal(run, Signal::RunStep { step, source: Source::Api }).await.expect("the step may run");
+    }
+
+    /// A person asks for the push again.
+    pub async fn push_again(&self, run: RunId) {
+        let what = Enqueue { job: Job::OpenPullRequest { protocol_run_id: run }, priority: Priority::User };
+        let mut tx = self.app.db.begin().await.expect("begins");
+        queue::enqueue(&mut tx, &what, Some(self.project.id), Duration::ZERO, None)
+            .await
+            .expect("the push is queued");
+        tx.commit().await.expect("commits");
     }
 
     /// Works on everything that is due, one job after another, until nothing is. Returns how many.
@@ -356,6 +397,12 @@ impl TestApp {
             store::call::list(&mut tx, &Scope::All, &filter, 500).await.expect("calls are listed");
         calls.reverse();
         calls
+    }
+
+    /// Files of a call by name.
+    pub async fn artifacts(&self, call: &CallId) -> Vec<Artifact> {
+        let mut tx = self.app.db.read().await.expect("reads");
+        store::artifact::list(&mut tx, &Scope::All, call).await.expect("files are listed")
     }
 
     /// Its events, oldest first.
@@ -463,7 +510,7 @@ impl TestApp {
             directory: folder.to_owned(),
             input: Vec::new(),
             wrap: crate::process::Wrap::None,
-            timeout: std::time::Duration::from_secs(30),
+            timeout: Duration::from_secs(30),
             output_cap: 8 * 1024 * 1024,
         })
         .await

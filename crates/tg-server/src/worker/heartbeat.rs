@@ -87,20 +87,15 @@ impl Held {
         self.slots().iter().map(|(job, slot)| (job.clone(), slot.fence)).collect()
     }
 
-    /// Takes in a renewal that was asked for at `asked`, about the jobs held then.
-    fn renewed(
-        &self,
-        before: &BTreeMap<JobId, Fence>,
-        found: &[queue::Renewed],
-        asked: Instant,
-        lease: Duration,
-    ) {
+    /// Compares what the database says with the jobs held when it was asked; `deadline` is the new one
+    /// after a renewal. A job that is not there was cancelled or given to somebody else.
+    fn compare(&self, before: &BTreeMap<JobId, Fence>, found: &[queue::Renewed], deadline: Option<Instant>) {
         let mut slots = self.slots();
         for (job, fence) in before {
             let Some(slot) = slots.get_mut(job).filter(|slot| slot.fence == *fence) else { continue };
             match found.iter().find(|renewed| renewed.job_id == *job && renewed.fence == *fence) {
                 Some(renewed) => {
-                    slot.deadline = asked + usable(lease);
+                    slot.deadline = deadline.unwrap_or(slot.deadline);
                     if renewed.cancel_requested {
                         slot.stop(Stop::Cancelled);
                     }
@@ -131,7 +126,20 @@ pub async fn beat(db: &Db, owner: &str, lease: Duration, held: &Held) -> Result<
     let mut tx = db.begin().await?;
     let found = queue::renew(&mut tx, owner, lease).await?;
     tx.commit().await?;
-    held.renewed(&before, &found, asked, lease);
+    held.compare(&before, &found, Some(asked + usable(lease)));
+    Ok(())
+}
+
+/// Looks for jobs that were cancelled, without renewing.
+async fn look(db: &Db, owner: &str, held: &Held) -> Result<(), StoreError> {
+    let before = held.snapshot();
+    if before.is_empty() {
+        return Ok(());
+    }
+    let mut tx = db.read().await?;
+    let found = queue::held(&mut tx, owner).await?;
+    drop(tx);
+    held.compare(&before, &found, None);
     Ok(())
 }
 
@@ -161,42 +169,43 @@ pub fn start(app: &App, owner: &str, held: Held) -> Result<Heart, StoreError> {
     Ok(Heart { _stop: stop.drop_guard() })
 }
 
-/// Renews at a third of the lease and looks at the deadlines in between. A renewal that hangs does not
-/// keep the deadlines from being looked at.
+/// Longest time until a cancelled job is noticed without a hint.
+const LOOK: Duration = Duration::from_millis(700);
+
+/// Renews at a third of the lease, looks for cancelled jobs and at the deadlines in between. A database
+/// that hangs does not keep the deadlines from being looked at.
 async fn keep(app: App, owner: String, held: Held, stop: CancellationToken) {
     let lease = app.config.lease;
+    let pause = (lease / 20).clamp(Duration::from_millis(10), LOOK);
     let mut own: Option<Db> = None;
     let mut due = Instant::now() + lease / 3;
-    let look = (lease / 20).clamp(Duration::from_millis(10), Duration::from_millis(500));
     while !stop.is_cancelled() {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(look) => held.fence(Instant::now()),
+            () = app.wake.listen() => {}
+            () = tokio::time::sleep(pause) => {}
         }
-        if Instant::now() < due {
-            continue;
-        }
-        let renewal = async {
-            if own.is_none() {
-                own = Some(Db::open(app.config.database_url.expose(), 1).await?);
-            }
-            match &own {
-                Some(db) => beat(db, &owner, lease, &held).await,
-                None => Ok(()),
-            }
+        held.fence(Instant::now());
+        let renews = Instant::now() >= due;
+        let asked = async {
+            let db = match &own {
+                Some(db) => db,
+                None => own.insert(Db::open(app.config.database_url.expose(), 1).await?),
+            };
+            if renews { beat(db, &owner, lease, &held).await } else { look(db, &owner, &held).await }
         };
-        tokio::pin!(renewal);
+        tokio::pin!(asked);
         let ended = loop {
             tokio::select! {
-                ended = &mut renewal => break ended,
+                ended = &mut asked => break ended,
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(look) => held.fence(Instant::now()),
+                () = tokio::time::sleep(pause) => held.fence(Instant::now()),
             }
         };
-        due = Instant::now() + lease / 3;
-        if let Err(error) = ended {
-            tracing::warn!(%error, "cannot renew leases; trying again");
-            due = Instant::now() + look;
+        match ended {
+            Ok(()) if renews => due = Instant::now() + lease / 3,
+            Ok(()) => {}
+            Err(error) => tracing::warn!(%error, "cannot renew leases; trying again"),
         }
     }
 }

@@ -10,7 +10,6 @@ use tg_core::{
     ids::RunId,
     job::{ErrorCategory, Job, JobStatus, Priority},
     lifecycle::{Enqueue, Failure, Flow, Signal, Source},
-    protocol::CallStatus,
     scope::Scope,
     status::{ProtocolStatus, ReasonCode},
     step::StepStatus,
@@ -85,6 +84,8 @@ pub async fn rescue(app: &App) -> Result<usize, StoreError> {
         }
         tracing::warn!(job_id = %found.job_id, status = %found.status, "took back a job whose worker died");
     }
+    store::call::settle_unheld(&mut tx, "its job was taken away while it was at work", app.clock.now())
+        .await?;
     tx.commit().await?;
     if !rescued.is_empty() {
         app.wake.notify();
@@ -177,7 +178,9 @@ async fn queue_maintenance(app: &App) -> Result<(), StoreError> {
 
 /// Ends processes of calls that no live lease covers.
 async fn reap_orphans(app: &App) -> Result<(), StoreError> {
-    let live = live_calls(app).await?;
+    let mut tx = app.db.read().await?;
+    let live: BTreeSet<String> = store::call::held(&mut tx).await?.into_iter().map(|call| call.0).collect();
+    drop(tx);
     let home = app.config.home.root.clone();
     let reaped =
         tokio::task::spawn_blocking(move || supervise::reap_orphans(&home, &|call| live.contains(call)))
@@ -189,18 +192,4 @@ async fn reap_orphans(app: &App) -> Result<(), StoreError> {
         Err(error) => tracing::error!(%error, "looking for orphan processes broke off"),
     }
     Ok(())
-}
-
-/// Calls whose job is held by somebody.
-async fn live_calls(app: &App) -> Result<BTreeSet<String>, StoreError> {
-    let mut tx = app.db.read().await?;
-    let started = queue::list(&mut tx, Some(JobStatus::Started), 500).await?;
-    let held: BTreeSet<String> = started.into_iter().map(|job| job.id.0).collect();
-    let calls = store::call::list(&mut tx, &Scope::All, &store::call::Filter::default(), 500).await?;
-    Ok(calls
-        .into_iter()
-        .filter(|call| call.status == CallStatus::Running)
-        .filter(|call| call.job_id.as_ref().is_some_and(|job| held.contains(job)))
-        .map(|call| call.id.0)
-        .collect())
 }

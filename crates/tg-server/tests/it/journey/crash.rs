@@ -1,0 +1,1 @@
+//! A worker dies between two effects: nothing is lost, nothing happens twice.

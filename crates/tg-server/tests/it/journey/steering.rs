@@ -1,0 +1,1 @@
+//! A person steers while an agent is at work: pause, resume, cancel.
