@@ -38,6 +38,11 @@ fn host() -> String {
 /// Works until `stop` is cancelled, then drains: running jobs get some time to end, the rest is
 /// stopped and handed back.
 pub async fn run(app: App, stop: CancellationToken) -> Result<(), StoreError> {
+    run_with(app, stop, DRAIN).await
+}
+
+/// As `run`, with the time that running jobs get to end.
+pub async fn run_with(app: App, stop: CancellationToken, patience: Duration) -> Result<(), StoreError> {
     let owner = new_owner();
     let held = Held::default();
     let _heart = heartbeat::start(&app, &owner, held.clone())?;
@@ -67,7 +72,7 @@ pub async fn run(app: App, stop: CancellationToken) -> Result<(), StoreError> {
             () = tokio::time::sleep(POLL) => {}
         }
     }
-    drain(&mut work, &held).await;
+    drain(&mut work, &held, patience).await;
     if let Err(error) = scheduler.await {
         tracing::error!(%error, "the scheduler ended badly");
     }
@@ -100,10 +105,18 @@ pub async fn take(app: &App, owner: &str, held: &Held) -> Result<Option<(Lease, 
     Ok(Some((lease, slot)))
 }
 
-/// Runs one job to its end and writes its answer. A panic is a failure of that job alone.
+/// Runs one job to its end and writes its answer.
 pub async fn carry(app: App, held: Held, lease: Lease, slot: Slot) {
     let (job_app, job_lease, cancel) = (app.clone(), lease.clone(), slot.cancel.clone());
-    let ended = tokio::spawn(async move { jobs::run(&job_app, &job_lease, &cancel).await }).await;
+    carry_out(app, held, lease, slot, async move { jobs::run(&job_app, &job_lease, &cancel).await }).await;
+}
+
+/// As `carry`, with the work given. A panic is a failure of that job alone.
+pub async fn carry_out<Work>(app: App, held: Held, lease: Lease, slot: Slot, work: Work)
+where
+    Work: Future<Output = Result<Option<Answer>, JobError>> + Send + 'static,
+{
+    let ended = tokio::spawn(work).await;
     let outcome: Result<Option<Answer>, JobError> = ended.unwrap_or_else(|error| {
         tracing::error!(job_id = %lease.job_id, %error, "a job panicked");
         Err(JobError::retry(ErrorCategory::Runtime, "panic", format!("the job broke off: {error}")))
@@ -115,8 +128,8 @@ pub async fn carry(app: App, held: Held, lease: Lease, slot: Slot) {
     held.remove(&lease);
 }
 
-async fn drain(work: &mut JoinSet<()>, held: &Held) {
-    let ended = tokio::time::timeout(DRAIN, async { while work.join_next().await.is_some() {} }).await;
+async fn drain(work: &mut JoinSet<()>, held: &Held, patience: Duration) {
+    let ended = tokio::time::timeout(patience, async { while work.join_next().await.is_some() {} }).await;
     if ended.is_err() {
         held.stop_all();
         while work.join_next().await.is_some() {}

@@ -15,12 +15,15 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tg_core::{
     ids::{CallId, ProjectId, RunId},
-    job::{Job, Priority},
+    job::{Job, JobStatus, Priority},
     lifecycle::{Decision, Enqueue, Signal, Source},
     project::{ModelDefaults, Project},
     protocol::{ProtocolRun, StepRun},
     scope::Scope,
 };
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::require;
 use crate::{
@@ -30,13 +33,15 @@ use crate::{
     engine::sandbox::{self, Sandbox},
     flow::{self, Cause, FlowError},
     git::sample,
-    queue,
+    jobs::{self, Answer, JobError},
+    queue::{self, Lease},
     secret::Secret,
     store::{
-        self, artifact::Artifact, call::Call, event::StoredEvent, project::NewProject, protocol::NewRun,
+        self, StoreError, artifact::Artifact, call::Call, event::StoredEvent, project::NewProject,
+        protocol::NewRun,
     },
     wake::Wake,
-    worker::{self, heartbeat::Held},
+    worker::{self, heartbeat::Held, scheduler},
 };
 
 /// Time of the application's clock at its start, milliseconds since the epoch.
@@ -326,6 +331,129 @@ impl TestApp {
         true
     }
 
+    /// Claims one due job and does nothing with it: what a worker holds that is about to die.
+    pub async fn take(&self) -> Option<Lease> {
+        let (held, owner) = (Held::default(), worker::new_owner());
+        let taken = worker::take(&self.app, &owner, &held).await.expect("a job can be claimed");
+        taken.map(|(lease, _slot)| lease)
+    }
+
+    /// Does the work of a held job and tells nobody: its worker dies before it can answer.
+    pub async fn work_and_die(&self) -> Result<Option<Answer>, JobError> {
+        let lease = self.take().await.expect("a job is due");
+        jobs::run(&self.app, &lease, &CancellationToken::new()).await
+    }
+
+    /// Does the work of a held job and writes down how it ended.
+    pub async fn finish(&self, lease: Lease) {
+        let held = Held::default();
+        let slot = held.add(&lease, std::time::Instant::now() + Duration::from_secs(3600));
+        worker::carry(self.app.clone(), held, lease, slot).await;
+    }
+
+    /// A person cancels a run from another process: nobody here is told.
+    pub async fn cancel_from_afar(&self, run: RunId) {
+        let elsewhere = App { wake: Wake::default(), ..self.app.clone() };
+        let mut tx = elsewhere.db.begin().await.expect("begins");
+        let cancel = Signal::Cancel { reason: None };
+        flow::advance(&elsewhere, &mut tx, run, cancel, &Cause::default())
+            .await
+            .expect("the run may be cancelled");
+        tx.commit().await.expect("commits");
+    }
+
+    /// Lets time pass on the application's clock.
+    pub fn pass(&self, time: Duration) {
+        self.clock.fetch_add(i64::try_from(time.as_millis()).expect("a short time"), Ordering::SeqCst);
+    }
+
+    /// How many jobs are in a state.
+    pub async fn jobs(&self, status: JobStatus) -> usize {
+        let mut tx = self.app.db.read().await.expect("reads");
+        queue::list(&mut tx, Some(status), 500).await.expect("jobs are listed").len()
+    }
+
+    /// How many plan jobs are in a state.
+    pub async fn plans(&self, status: JobStatus) -> usize {
+        let mut tx = self.app.db.read().await.expect("reads");
+        let jobs = queue::list(&mut tx, Some(status), 500).await.expect("jobs are listed");
+        jobs.iter().filter(|row| matches!(row.job, Job::PlanProtocol { .. })).count()
+    }
+
+    /// Loses every queued job, as a mistake of ours would.
+    pub async fn forget_queued_jobs(&self) {
+        let mut tx = self.app.db.begin().await.expect("begins");
+        tx.execute("DELETE FROM jobs WHERE state = 'queued'", args![]).await.expect("jobs are deleted");
+        tx.commit().await.expect("commits");
+    }
+
+    /// Queues house-keeping and does it.
+    pub async fn keep_house(&self) {
+        let what = Enqueue { job: Job::Maintenance, priority: Priority::Automatic };
+        let mut tx = self.app.db.begin().await.expect("begins");
+        queue::enqueue(&mut tx, &what, None, Duration::ZERO, None).await.expect("it is queued");
+        tx.commit().await.expect("commits");
+        self.run_pending_jobs().await;
+    }
+
+    /// Takes back what dead workers held.
+    pub async fn rescue(&self) -> usize {
+        self.expire_leases().await;
+        scheduler::rescue(&self.app).await.expect("jobs can be rescued")
+    }
+
+    /// Starts a worker in the background.
+    pub fn worker(&self, patience: Duration) -> Worker {
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(worker::run_with(self.app.clone(), stop.clone(), patience));
+        Worker { stop, task }
+    }
+
+    /// Waits until something is so.
+    ///
+    /// # Panics
+    /// When it is not so after half a minute.
+    #[expect(clippy::panic, reason = "a test that waits for nothing must end")]
+    pub async fn until<F: Future<Output = bool>>(&self, what: &str, mut is_so: impl FnMut() -> F) {
+        let began = std::time::Instant::now();
+        while !is_so().await {
+            if began.elapsed() > Duration::from_secs(30) {
+                panic!("waited in vain: {what}\n{}", self.timelines().await);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until the timeline of a run holds this event (of a step, if one is named).
+    pub async fn until_event(&self, run: RunId, kind: &str, step: Option<&str>) {
+        self.until(kind, || async {
+            let events = self.events(run).await;
+            let names = |event: &StoredEvent| event.metadata.get("step_name").cloned();
+            events.iter().any(|event| {
+                event.event_type == kind && (step.is_none() || names(event) == step.map(Value::from))
+            })
+        })
+        .await;
+    }
+
+    /// Ids of processes that belong to calls of this world.
+    pub fn processes(&self) -> Vec<String> {
+        let mark = self.app.config.home.root.display().to_string();
+        let entries = std::fs::read_dir("/proc").expect("there is a /proc");
+        let mut found = Vec::new();
+        for entry in entries.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let is_process = name.chars().all(|digit| digit.is_ascii_digit());
+            // A process may end between the two looks.
+            let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+            let is_ours = String::from_utf8_lossy(&environment).contains(&format!("={mark}\0"));
+            if is_process && is_ours {
+                found.push(name);
+            }
+        }
+        found
+    }
+
     /// Lets the time of every back-off pass; returns the delays in seconds, rounded.
     pub async fn skip_back_off(&self) -> Vec<i64> {
         let mut tx = self.app.db.begin().await.expect("begins");
@@ -534,6 +662,20 @@ impl TestApp {
     /// Id of the one project.
     pub fn project_id(&self) -> ProjectId {
         self.project.id
+    }
+}
+
+/// A worker in the background; stop it before the world ends.
+pub struct Worker {
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), StoreError>>,
+}
+
+impl Worker {
+    /// Stops it and waits for its end.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.expect("the worker does not panic").expect("the worker ends well");
     }
 }
 

@@ -130,7 +130,10 @@ async fn a_remote_that_is_gone_blocks_after_its_attempts_and_goes_on_when_it_is_
     let away = app.folder().join("away.git");
     std::fs::rename(&app.remote, &away).unwrap();
     app.run_to_rest().await;
-    assert_eq!(app.standing(run).await, "blocked (push_failed) | 00-setup.md completed | 01-work.md completed");
+    assert_eq!(
+        app.standing(run).await,
+        "blocked (push_failed) | 00-setup.md completed | 01-work.md completed"
+    );
     assert!(app.event_types(run).await.contains(&"open_pr_failed".to_owned()));
     let agents = app.calls(run).await.len();
     std::fs::rename(&away, &app.remote).unwrap();

@@ -12,3 +12,4 @@ mod paths;
 mod process;
 mod queue;
 mod store;
+mod worker;
