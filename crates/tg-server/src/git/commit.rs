@@ -11,7 +11,7 @@ impl Repository {
     /// `GitError::Fenced` when the worktree has a newer holder.
     pub async fn commit(&self, tree: &Worktree, commit: &NewCommit) -> Result<Option<String>, GitError> {
         let _lock = self.lock_run(tree.run).await?;
-        self.check_holder(tree)?;
+        tree.check_holder()?;
         let status = self.status(tree).await?;
         if status.entries.is_empty() {
             return Ok(None);
@@ -56,7 +56,7 @@ fn message(commit: &NewCommit) -> String {
             text.push('\n');
         }
         let key: String = key.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
-        text.push_str(&format!("{key}: {}\n", one_line(value)));
+        text.extend([key.as_str(), ": ", one_line(value).as_str(), "\n"]);
     }
     text
 }

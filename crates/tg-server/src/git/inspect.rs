@@ -17,7 +17,7 @@ use super::{
 use crate::process::{ProcessError, Wrap};
 
 /// Wall limit of one call.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 
 /// What a path or URL given by a person is: the project's source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,12 +89,12 @@ async fn at_address(starter: Starter<'_>, url: &RemoteUrl) -> Result<Source, Git
 }
 
 async fn at_path(starter: Starter<'_>, path: &Path) -> Result<Source, GitError> {
-    let path = path.canonicalize().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => GitError::Missing(format!(
-            "{} does not exist; name the folder of a git repository or an address",
-            path.display()
-        )),
-        _ => GitError::Missing(format!("cannot look at {}: {error}", path.display())),
+    let path = path.canonicalize().map_err(|error| {
+        GitError::Missing(if error.kind() == io::ErrorKind::NotFound {
+            format!("{} does not exist; name the folder of a git repository or an address", path.display())
+        } else {
+            format!("cannot look at {}: {error}; check who may read it", path.display())
+        })
     })?;
     let place = find(&path)?.ok_or_else(|| {
         GitError::Missing(format!(

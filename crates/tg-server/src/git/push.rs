@@ -19,7 +19,7 @@ impl Repository {
         let Some(url) = self.destination()? else { return Ok(Pushed::NoRemote) };
         let branch = own_branch(&tree.branch)?.full_ref();
         let _lock = self.lock_run(tree.run).await?;
-        self.check_holder(tree)?;
+        tree.check_holder()?;
         self.check_owner(tree)?;
         let sha = commit_id(&self.branch_tip(tree).await?)?;
         let output = self

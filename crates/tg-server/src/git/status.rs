@@ -32,22 +32,27 @@ impl Repository {
     pub(super) async fn status(&self, tree: &Worktree) -> Result<Status, GitError> {
         let listing = self
             .tree_call(tree, Subcommand::Status)
-            .args(["--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", "--ignore-submodules=all"])
+            .args([
+                "--porcelain=v1",
+                "-z",
+                "--no-renames",
+                "--untracked-files=all",
+                "--ignore-submodules=all",
+            ])
             .cap(LISTING_CAP)
             .output()
-            .await
-            .map_err(|error| match error {
-                GitError::Process(ProcessError::TooMuchOutput(_)) => GitError::Failed {
-                    command: "status",
-                    tail: format!(
-                        "{} holds more changed files than can be listed; remove what does not belong there, or \
-                         ignore it in .gitignore",
-                        tree.path.display()
-                    ),
-                },
-                other => other,
-            })?;
-        Ok(read(&listing))
+            .await;
+        if let Err(GitError::Process(ProcessError::TooMuchOutput(_))) = listing {
+            return Err(GitError::Failed {
+                command: "status",
+                tail: format!(
+                    "{} holds more changed files than can be listed; remove what does not belong there, or \
+                     ignore it in .gitignore",
+                    tree.path.display()
+                ),
+            });
+        }
+        Ok(read(&listing?))
     }
 
     /// Stages everything of the worktree.

@@ -80,7 +80,7 @@ impl Repository {
             )));
         }
         let _lock = self.lock_run(run).await?;
-        self.take_hold(&tree)?;
+        tree.take_hold()?;
         let tip = self.ensure_branch(&tree).await?;
         self.remove_stale_locks(&tree)?;
         let leftover = if self.is_checked_out(&tree) {

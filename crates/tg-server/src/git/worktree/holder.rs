@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fs, io};
 use serde::{Deserialize, Serialize};
 use tg_core::ids::{Fence, JobId, RunId};
 
-use super::{super::GitError, Repository, Worktree};
+use super::{super::GitError, Worktree};
 
 /// The right by which a worktree is used: one attempt of one job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,43 +26,43 @@ struct Record {
     fences: BTreeMap<String, i64>,
 }
 
-impl Repository {
+impl Worktree {
     /// Records the holder unless the same job was here with a newer fence.
-    pub(super) fn take_hold(&self, tree: &Worktree) -> Result<(), GitError> {
-        let holder = &tree.holder;
+    pub(super) fn take_hold(&self) -> Result<(), GitError> {
+        let holder = &self.holder;
         let mut fences = BTreeMap::new();
-        if let Some(record) = read(tree)? {
-            if record.run != tree.run {
+        if let Some(record) = read(self)? {
+            if record.run != self.run {
                 return Err(GitError::Missing(format!(
                     "the worktree {} belongs to run {}, not to run {}",
-                    tree.path.display(),
+                    self.path.display(),
                     record.run,
-                    tree.run
+                    self.run
                 )));
             }
             fences = record.fences;
         }
         let highest = fences.entry(holder.job.0.clone()).or_insert(holder.fence.0);
         if *highest > holder.fence.0 {
-            return Err(fenced(tree));
+            return Err(fenced(self));
         }
         *highest = holder.fence.0;
-        let record = Record { run: tree.run, holder: holder.clone(), fences };
+        let record = Record { run: self.run, holder: holder.clone(), fences };
         let text = serde_json::to_string(&record).map_err(io::Error::from)?;
-        if let Some(parent) = tree.path.parent() {
+        if let Some(parent) = self.path.parent() {
             fs::create_dir_all(parent)?;
         }
-        let draft = tree.beside("holder.new");
+        let draft = self.beside("holder.new");
         fs::write(&draft, text)?;
-        fs::rename(draft, tree.beside("holder"))?;
+        fs::rename(draft, self.beside("holder"))?;
         Ok(())
     }
 
     /// Refuses when another attempt took the worktree meanwhile.
-    pub(in super::super) fn check_holder(&self, tree: &Worktree) -> Result<(), GitError> {
-        match read(tree)? {
-            Some(record) if record.run == tree.run && record.holder == tree.holder => Ok(()),
-            Some(_) | None => Err(fenced(tree)),
+    pub(in super::super) fn check_holder(&self) -> Result<(), GitError> {
+        match read(self)? {
+            Some(record) if record.run == self.run && record.holder == self.holder => Ok(()),
+            Some(_) | None => Err(fenced(self)),
         }
     }
 }
