@@ -4,7 +4,7 @@
 CARGO ?= cargo
 BIN = $(CARGO) run --quiet --locked --package tasksgodzilla --
 
-.PHONY: demo test check fmt migrate orchestrator-setup bless build lint clippy deny setup
+.PHONY: demo test check bench fmt migrate orchestrator-setup bless build lint clippy deny setup
 
 demo: ; $(BIN) demo
 
@@ -19,6 +19,8 @@ clippy: ; $(CARGO) clippy --workspace --all-targets --features tasksgodzilla/fai
 deny: ; scripts/deny.sh
 
 build: ; $(CARGO) build --workspace --locked
+
+bench: ; $(CARGO) bench --quiet --locked --package tasksgodzilla --bench figures
 
 fmt: ; $(CARGO) fmt --all
 

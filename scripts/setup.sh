@@ -13,10 +13,8 @@ say() { echo "setup: $*" >&2; }
 fail() { say "$*"; exit 3; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
-have_postgres() {
-    have initdb && have postgres && return 0
-    compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null
-}
+# The tests look where Debian puts the server programs, which are not on the search path.
+have_postgres() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
 
 packages=()
 have git || packages+=(git)

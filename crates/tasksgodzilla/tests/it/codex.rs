@@ -16,7 +16,7 @@ use tg_server::testing::{
 use crate::env::{Ended, TestEnv};
 
 /// A whole run calls Codex a dozen times; a cold machine is slow.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_mins(5);
 
 /// A state directory, a repository with a bare remote, a model server, a Codex.
 struct World {
