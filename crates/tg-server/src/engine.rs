@@ -138,7 +138,7 @@ pub struct CommandLine {
     pub program: PathBuf,
     /// Arguments.
     pub arguments: Vec<OsString>,
-    /// Environment beside PATH, HOME, TMPDIR, LANG, TERM, NO_COLOR and the run marker.
+    /// Environment beside PATH, HOME, TMPDIR, LANG, TERM, `NO_COLOR` and the run marker.
     pub environment: Vec<(String, Secret<String>)>,
     /// Files to write first (absolute path, content).
     pub files: Vec<(PathBuf, Vec<u8>)>,

@@ -108,9 +108,11 @@ pub async fn run(command: Command) -> Result<Output, ProcessError> {
         environment: command.environment,
         directory: command.directory,
     })
-    .map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => ProcessError::NotFound(program.clone()),
-        _ => io(error),
+    .map_err(|error| {
+        if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) {
+            return ProcessError::NotFound(program.clone());
+        }
+        io(error)
     })?;
     let guard = tree::KillOnDrop::new(child.id());
     let stdin = child.stdin.take();

@@ -90,15 +90,13 @@ impl Known {
         let mut out = Vec::with_capacity(bytes.len());
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
-            match by_first[usize::from(byte)].iter().find(|form| bytes[at..].starts_with(form)) {
-                Some(form) => {
-                    out.extend_from_slice(MARK.as_bytes());
-                    at += form.len();
-                }
-                None => {
-                    out.push(byte);
-                    at += 1;
-                }
+            if let Some(form) = by_first[usize::from(byte)].iter().find(|form| bytes[at..].starts_with(form))
+            {
+                out.extend_from_slice(MARK.as_bytes());
+                at += form.len();
+            } else {
+                out.push(byte);
+                at += 1;
             }
         }
         out

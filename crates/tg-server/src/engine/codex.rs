@@ -39,15 +39,13 @@ impl Engine for Codex {
         let access = if request.role.writes() { "workspace-write" } else { "read-only" };
         let mut line = Arguments::default();
         line.words(&["exec"]);
-        match &request.resume {
-            None => {
-                line.words(&["--json", "-s", access]);
-                line.pair("-C", &request.directory);
-            }
-            Some(_) => {
-                line.words(&["resume", "--json"]);
-                line.pair("-c", format!("sandbox_mode={access}"));
-            }
+        if request.resume.is_some() {
+            // Neither -s nor -C is known here: the process's own directory counts.
+            line.words(&["resume", "--json"]);
+            line.pair("-c", format!("sandbox_mode={access}"));
+        } else {
+            line.words(&["--json", "-s", access]);
+            line.pair("-C", &request.directory);
         }
         if let Some(model) = &request.model {
             line.pair("-m", model);

@@ -101,7 +101,7 @@ pub async fn call(
     }
     let (child, lifeline) = match start(config, &request, &line, wrap, limits.grace).await {
         Ok(started) => started,
-        Err(failure) => return judge::never_ran(redacted(failure, redactor)),
+        Err(failure) => return judge::never_ran(failure),
     };
     let log = Log::create(&request.call_dir.join(LOG_NAME), limits.log_bytes, redactor).await;
     let mut watching = Watching::new(engine.reader(&request), log, redactor.clone(), watch);
@@ -119,10 +119,6 @@ fn with_script(config: &Config, engine: &dyn Engine, request: &Request) -> Reque
         request.arguments.extend(["--script".to_owned(), script.display().to_string()]);
     }
     request
-}
-
-fn redacted(failure: EngineFailure, redactor: &Redactor) -> EngineFailure {
-    EngineFailure { message: redactor.text(&failure.message), ..failure }
 }
 
 /// Makes the engine's folders and files. An agent of an earlier call had its hand in them, so no

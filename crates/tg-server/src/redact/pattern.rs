@@ -112,8 +112,7 @@ fn value_after(word: &[u8], rest: &[u8]) -> Option<(usize, usize)> {
     let mut before = quote(rest).len();
     before += spaces(&rest[before..]);
     match rest.get(before..)? {
-        [b'=', next, ..] if matches!(next, b'=' | b'>' | b'~') => return None,
-        [b':', b':' | b'=', ..] => return None,
+        [b'=', b'=' | b'>' | b'~', ..] | [b':', b':' | b'=', ..] => return None,
         [b'=' | b':', ..] => before += 1,
         _ => return None,
     }

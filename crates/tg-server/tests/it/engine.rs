@@ -4,3 +4,4 @@ mod confinement;
 mod ending;
 mod fixture;
 mod outcome;
+mod real;

@@ -61,15 +61,16 @@ struct Message {
 
 #[derive(Deserialize)]
 struct Tokens {
-    #[serde(default)]
-    input_tokens: u64,
-    #[serde(default)]
-    cached_input_tokens: u64,
-    #[serde(default)]
-    cache_write_input_tokens: u64,
-    #[serde(default)]
-    output_tokens: u64,
-    reasoning_output_tokens: Option<u64>,
+    #[serde(rename = "input_tokens", default)]
+    input: u64,
+    #[serde(rename = "cached_input_tokens", default)]
+    cached: u64,
+    #[serde(rename = "cache_write_input_tokens", default)]
+    written: u64,
+    #[serde(rename = "output_tokens", default)]
+    output: u64,
+    #[serde(rename = "reasoning_output_tokens")]
+    reasoning: Option<u64>,
 }
 
 impl CodexReader {
@@ -190,12 +191,12 @@ impl CodexReader {
     fn normalised(&self, tokens: &Tokens) -> Usage {
         let prior = self.prior.unwrap_or_default();
         Usage {
-            input: tokens.input_tokens.saturating_sub(tokens.cached_input_tokens).saturating_sub(prior.input),
-            cache_read: tokens.cached_input_tokens.saturating_sub(prior.cache_read),
-            cache_write: tokens.cache_write_input_tokens.saturating_sub(prior.cache_write),
-            output: tokens.output_tokens.saturating_sub(prior.output),
+            input: tokens.input.saturating_sub(tokens.cached).saturating_sub(prior.input),
+            cache_read: tokens.cached.saturating_sub(prior.cache_read),
+            cache_write: tokens.written.saturating_sub(prior.cache_write),
+            output: tokens.output.saturating_sub(prior.output),
             reasoning: tokens
-                .reasoning_output_tokens
+                .reasoning
                 .map(|reasoning| reasoning.saturating_sub(prior.reasoning.unwrap_or(0))),
             cost_usd: None,
             reported: true,

@@ -79,7 +79,7 @@ impl Call {
                 "--stay" => {
                     rustix::process::setsid().ok();
                     loop {
-                        std::thread::sleep(Duration::from_secs(3600));
+                        std::thread::sleep(Duration::from_hours(1));
                     }
                 }
                 other => {
@@ -112,7 +112,7 @@ impl Call {
         for act in acts {
             match act {
                 Act::Say(text) => say(&Line::Text { text })?,
-                Act::Write(path, text) => self.write(Path::new(&path), &text)?,
+                Act::Write(path, text) => write(Path::new(&path), &text)?,
                 Act::Run(text) => shell(&text)?,
                 Act::SleepMs(milliseconds) => std::thread::sleep(Duration::from_millis(milliseconds)),
                 Act::Usage(tokens) => usage = tokens,
@@ -163,29 +163,30 @@ impl Call {
             plan::digest(&self.prompt),
             self.attempt
         );
-        self.write(&Path::new("dummy").join(format!("{name}.md")), &text)
+        write(&Path::new("dummy").join(format!("{name}.md")), &text)
     }
+}
 
-    fn write(&self, relative: &Path, text: &str) -> Result<(), End> {
-        if relative.components().any(|part| !matches!(part, Component::Normal(_))) {
-            return Err(End::Broken(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "a file outside the working directory",
-            )));
-        }
-        say(&Line::ToolStart { tool: format!("write {}", relative.display()) })?;
-        Root::open(Path::new("."))?.write(relative, text.as_bytes())?;
-        say(&Line::File { path: relative.display().to_string() })?;
-        say(&Line::ToolEnd { exit: 0 })?;
-        Ok(())
+/// Writes below the working directory and says so.
+fn write(relative: &Path, text: &str) -> Result<(), End> {
+    if relative.components().any(|part| !matches!(part, Component::Normal(_))) {
+        return Err(End::Broken(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "a file outside the working directory",
+        )));
     }
+    say(&Line::ToolStart { tool: format!("write {}", relative.display()) })?;
+    Root::open(Path::new("."))?.write(relative, text.as_bytes())?;
+    say(&Line::File { path: relative.display().to_string() })?;
+    say(&Line::ToolEnd { exit: 0 })?;
+    Ok(())
 }
 
 fn listing() -> String {
     let names = Root::open(Path::new(".")).and_then(|root| root.list(Path::new(""))).unwrap_or_default();
     let mut text = "# Files\n".to_owned();
     for name in names.iter().take(50) {
-        text.push_str(&format!("- {name}\n"));
+        text.extend(["- ", name, "\n"]);
     }
     text
 }

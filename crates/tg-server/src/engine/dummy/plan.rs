@@ -17,7 +17,8 @@ pub(super) fn material<'a>(prompt: &'a str, label: &str) -> Option<&'a str> {
 
 /// First 8 hex digits of the prompt's SHA-256.
 pub(super) fn digest(prompt: &str) -> String {
-    Sha256::digest(prompt.as_bytes()).iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    let [a, b, c, d, ..]: [u8; 32] = Sha256::digest(prompt.as_bytes()).into();
+    format!("{a:02x}{b:02x}{c:02x}{d:02x}")
 }
 
 /// First line of the task, short enough for a heading.
@@ -76,7 +77,7 @@ pub(super) fn decomposed(prompt: &str) -> String {
         ("Workflow", "1. Do the sub-tasks in order.\n2. Look at what was changed."),
     ] {
         if !tg_core::plan::has_section(&text, heading) {
-            text.push_str(&format!("\n## {heading}\n{body}\n"));
+            text.extend(["\n## ", heading, "\n", body, "\n"]);
         }
     }
     text
@@ -94,7 +95,7 @@ pub(super) fn report(step: &str, prompt: &str, verdict: Option<&str>) -> String 
         None => "- Hard to say; it may be fine, or not.\n",
     });
     if let Some(verdict) = verdict {
-        text.push_str(&format!("\nVerdict: {verdict}\n"));
+        text.extend(["\nVerdict: ", verdict, "\n"]);
     }
     text
 }

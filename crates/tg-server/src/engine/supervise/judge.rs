@@ -67,8 +67,7 @@ pub(super) fn judge(
 ) -> Ended {
     let Reading { outcome, final_text, session, usage, warnings } = reading;
     let mut outcome = match (failure, outcome) {
-        (Some(failure), _) => Err(failure),
-        (None, Err(failure)) => Err(failure),
+        (Some(failure), _) | (None, Err(failure)) => Err(failure),
         (None, Ok(())) if exit == Exit::Status(0) => Ok(()),
         (None, Ok(())) => {
             Err(EngineFailure::new(FailKind::Crashed, format!("it claims success but ended with {exit:?}")))

@@ -185,31 +185,33 @@ fn reap() {
     while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
 }
 
+/// Signals that end a process and can be sent.
+const SIGNALS: &[Signal] = &[
+    Signal::HUP,
+    Signal::INT,
+    Signal::QUIT,
+    Signal::ILL,
+    Signal::TRAP,
+    Signal::ABORT,
+    Signal::BUS,
+    Signal::FPE,
+    Signal::KILL,
+    Signal::USR1,
+    Signal::SEGV,
+    Signal::USR2,
+    Signal::ALARM,
+    Signal::TERM,
+    Signal::XCPU,
+    Signal::XFSZ,
+    Signal::SYS,
+];
+
 /// Ends as the engine ended.
 fn convey(status: WaitStatus) -> i32 {
     if let Some(status) = status.exit_status() {
         return status;
     }
     let number = status.terminating_signal().unwrap_or(9);
-    const SIGNALS: &[Signal] = &[
-        Signal::HUP,
-        Signal::INT,
-        Signal::QUIT,
-        Signal::ILL,
-        Signal::TRAP,
-        Signal::ABORT,
-        Signal::BUS,
-        Signal::FPE,
-        Signal::KILL,
-        Signal::USR1,
-        Signal::SEGV,
-        Signal::USR2,
-        Signal::ALARM,
-        Signal::TERM,
-        Signal::XCPU,
-        Signal::XFSZ,
-        Signal::SYS,
-    ];
     if let Some(signal) = SIGNALS.iter().find(|signal| signal.as_raw() == number) {
         tree::signal(rustix::process::getpid().as_raw_nonzero().get(), *signal);
     }

@@ -19,6 +19,8 @@ use tg_server::{
     },
     process::Wrap,
     redact::Redactor,
+    secret::Secret,
+    testing::require,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +35,8 @@ pub struct Fixture {
     pub redactor: Redactor,
     pub cancel: CancellationToken,
     pub program: Option<Program>,
+    /// A confined call keeps the network.
+    pub network: bool,
     engine: &'static dyn Engine,
     seen: Arc<Mutex<Vec<Progress>>>,
     folder: TempDir,
@@ -40,7 +44,29 @@ pub struct Fixture {
 
 impl Fixture {
     pub fn new(role: Role, scenario: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::in_folder(tempfile::tempdir().unwrap(), role, scenario)
+    }
+
+    /// The real codex and a scripted provider; `None` when this machine has none and may lack it.
+    /// Its home is not below the temporary directory, where codex would not sandbox.
+    pub fn codex(role: Role, base_url: &str) -> Option<Self> {
+        let binary = require::codex()?;
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let mut fixture = Self::in_folder(folder, role, "mock-model");
+        fixture.config.engine_binaries = BTreeMap::from([("codex".to_owned(), binary)]);
+        fixture.engine = find("codex").unwrap();
+        let provider = format!(
+            "model_providers.mock={{name=\"mock\",base_url=\"{base_url}\",wire_api=\"responses\",env_key=\"MOCK_KEY\",\
+             request_max_retries=1,stream_max_retries=1,stream_idle_timeout_ms=5000,supports_websockets=false}}"
+        );
+        fixture.request.arguments =
+            ["-c", "model_provider=mock", "-c", &provider].map(str::to_owned).to_vec();
+        fixture.request.environment.push(("MOCK_KEY".to_owned(), Secret::new("key-of-the-mock".to_owned())));
+        fixture.network = true;
+        Some(fixture)
+    }
+
+    fn in_folder(folder: TempDir, role: Role, scenario: &str) -> Self {
         let home = folder.path().join("home");
         let directory = folder.path().join("tree");
         std::fs::create_dir_all(&directory).unwrap();
@@ -89,6 +115,7 @@ impl Fixture {
             redactor: Redactor::default(),
             cancel: CancellationToken::new(),
             program: None,
+            network: false,
             engine: find("dummy").unwrap(),
             seen: Arc::default(),
             folder,
@@ -121,7 +148,7 @@ impl Fixture {
             home: self.request.home.clone(),
             call_dir: self.request.call_dir.clone(),
             read_only: program.roots,
-            network: false,
+            network: self.network,
         };
         self.wrap = sandbox.wrap(&grant).unwrap();
         self.request.unconfined = false;
@@ -183,15 +210,12 @@ impl Fixture {
 }
 
 /// The sandbox of this machine. Without one the test is skipped, loudly, unless it is required.
-#[expect(clippy::disallowed_methods, reason = "the one switch of these tests")]
 pub async fn sandbox() -> Option<Sandbox> {
     let found = tg_server::engine::sandbox::probe("/usr/local/bin:/usr/bin:/bin").await;
     match &found {
         Sandbox::Bwrap(_) => Some(found),
         Sandbox::Unavailable(why) => {
-            let required = std::env::var("TASKSGODZILLA_TEST_REQUIRE").unwrap_or_default();
-            assert!(!required.split([',', ' ']).any(|word| word == "bwrap"), "bwrap is required: {why}");
-            eprintln!("SKIPPED, no sandbox here: {why}");
+            require::skip("bwrap", why);
             None
         }
     }

@@ -40,10 +40,9 @@ const NAMES: &[&str] = &[
 impl Call {
     pub(super) fn scenario(&self, name: &str) -> Result<(), End> {
         match name {
-            "ok" => self.well(),
             "qa-fail" if self.role == "qa" => self.done(plan::report(&self.step, &self.prompt, Some("FAIL"))),
             "qa-garbage" if self.role == "qa" => self.done(plan::report(&self.step, &self.prompt, None)),
-            "qa-fail" | "qa-garbage" => self.well(),
+            "ok" | "qa-fail" | "qa-garbage" => self.well(),
             "no-change" => self.done(self.answer()),
             "bad-json" => self.done("{\"plan_md\": \"half a plan".to_owned()),
             "retry-then-ok" => {
@@ -64,7 +63,7 @@ impl Call {
                 std::process::abort()
             }
             "hang" => loop {
-                sleep(Duration::from_secs(3600));
+                sleep(Duration::from_hours(1));
             },
             "chatty-hang" => loop {
                 say(&Line::Text { text: "still at it".to_owned() })?;
