@@ -178,15 +178,29 @@ impl Line {
     }
 }
 
+/// Who a process inside is when we are root. Not 0: an agent's own sandbox may not map that again.
+const USER_INSIDE: &str = "1000";
+
 /// Namespaces and a minimal read-only system; a new session keeps it from our terminal.
 fn base(bwrap: &Path, network: bool) -> Line {
     let mut line = Line(vec![bwrap.into()]);
+    let is_root = rustix::process::geteuid().is_root();
+    line.words(["--cap-drop", "ALL"]);
+    if is_root {
+        // Root keeps its capabilities inside unless it has a user namespace of its own, and with
+        // them it could undo every mount below.
+        line.words(["--unshare-user", "--uid", USER_INSIDE, "--gid", USER_INSIDE]);
+    }
     line.words(["--die-with-parent", "--new-session", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]);
     line.words(["--unshare-cgroup-try"]);
     if !network {
         line.words(["--unshare-net"]);
     }
     line.words(["--proc", "/proc", "--dev", "/dev", "--ro-bind", "/usr", "/usr"]);
+    if is_root {
+        // The kernel's settings ask who we are outside, not what we may do.
+        line.words(["--ro-bind", "/proc/sys", "/proc/sys"]);
+    }
     for path in SYSTEM.iter().map(Path::new) {
         match path.read_link() {
             Ok(target) => {
