@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -34,12 +35,13 @@ pub const STEPS: usize = 5;
 /// A measurement that takes longer is broken.
 pub const LIMIT: Duration = Duration::from_mins(5);
 /// Between two looks at a run.
-pub const LOOK: Duration = Duration::from_millis(10);
+pub const LOOK: Duration = Duration::from_millis(20);
 
 /// Folder, application, and the worker that runs in it.
 pub struct World {
     pub app: App,
     pub folder: TempDir,
+    looks: AtomicU64,
     stop: CancellationToken,
     worker: Option<tokio::task::JoinHandle<Result<(), store::StoreError>>>,
 }
@@ -71,7 +73,7 @@ impl World {
         db.migrate().await?;
         let sandbox = sandbox::probe(&config.search_path).await;
         let app = App::new(config, db, sandbox);
-        Ok(Self { app, folder, stop: CancellationToken::new(), worker: None })
+        Ok(Self { app, folder, looks: AtomicU64::new(0), stop: CancellationToken::new(), worker: None })
     }
 
     /// Starts the worker.
@@ -143,8 +145,14 @@ impl World {
         Ok(())
     }
 
+    /// How often somebody asked so far; the bench's own doing.
+    pub fn looks(&self) -> u64 {
+        self.looks.load(Ordering::Relaxed)
+    }
+
     /// Whether a run is completed; anything else that it may end in is an error.
     pub async fn is_completed(&self, run: RunId) -> anyhow::Result<bool> {
+        self.looks.fetch_add(1, Ordering::Relaxed);
         let mut tx = self.app.db.read().await?;
         let found = store::protocol::load(&mut tx, &Scope::All, run).await?;
         drop(tx);
