@@ -1,5 +1,7 @@
 //! The binary as a person or script meets it: exit codes, what is printed where, what is left behind.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at what it did not expect")]
+
 mod cli;
 mod codex;
 mod crash;

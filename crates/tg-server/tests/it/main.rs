@@ -1,5 +1,7 @@
 //! Integration tests of the server crate: one binary, one module per topic.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at what it did not expect")]
+
 mod codex;
 mod database;
 mod engine;
