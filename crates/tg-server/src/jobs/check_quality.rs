@@ -47,16 +47,15 @@ pub async fn run(
         Err(PlaceError::Missing(sentence)) => return answer(no_repository(&subject, &step, sentence)),
         Err(PlaceError::Job(error)) => return Err(error),
     };
-    let judgement = match earlier(&attempt, &place, &step).await? {
-        Some(judgement) => judgement,
-        None => {
-            let entry = match entry::resolve(&place, &subject, &step) {
-                Ok(entry) => entry,
-                Err(EntryError::Invalid(errors)) => return answer(no_entry(&step, &errors)),
-                Err(EntryError::Job(error)) => return Err(error),
-            };
-            judge::judge(&attempt, &place, &step, &entry, false).await?
-        }
+    let judgement = if let Some(judgement) = earlier(&attempt, &place, &step).await? {
+        judgement
+    } else {
+        let entry = match entry::resolve(&place, &subject, &step) {
+            Ok(entry) => entry,
+            Err(EntryError::Invalid(errors)) => return answer(no_entry(&step, &errors)),
+            Err(EntryError::Job(error)) => return Err(error),
+        };
+        judge::judge(&attempt, &place, &step, &entry, false).await?
     };
     push(&attempt, &place, &step, &judgement).await?;
     answer(Signal::Judged { step: step.id, passed: judgement.is_passed, detail: judgement.detail })

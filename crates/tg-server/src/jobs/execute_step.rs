@@ -83,8 +83,8 @@ async fn signal(attempt: &Attempt<'_>, mut step: StepRun) -> Result<Signal, JobE
         None => match choose(attempt, &step, &entry) {
             Ok(chosen) => execute(attempt, &place, &mut step, &entry, &chosen).await?,
             Err(why) => {
-                let engine = why.engine_id.clone();
-                return Ok(blocked(&step, ReasonCode::EngineUnavailable, why.message, Some(engine)));
+                let reason = ReasonCode::EngineUnavailable;
+                return Ok(blocked(&step, reason, why.message, Some(&why.engine_id)));
             }
         },
     };
@@ -103,7 +103,7 @@ fn choose(attempt: &Attempt<'_>, step: &StepRun, entry: &Entry) -> Result<Chosen
     engine_choice::choose(app, &subject.run, engine, model)
 }
 
-fn blocked(step: &StepRun, code: ReasonCode, sentence: String, engine: Option<String>) -> Signal {
+fn blocked(step: &StepRun, code: ReasonCode, sentence: String, engine: Option<&str>) -> Signal {
     let event = Event::step(EventKind::StepBlocked, step.id)
         .with("step_name", step.step_name.clone())
         .with("reason", code.as_str())

@@ -1,7 +1,7 @@
 //! One QA of one step on our own commit: evidence, call, verdict, report. Used by the QA job and by
 //! light QA inside the execution job. Nothing but an exact PASS passes, and no status is written.
 
-use std::path::PathBuf;
+use std::{fmt::Write as _, path::Path};
 
 use serde_json::{Map, Value, json};
 use tg_core::{
@@ -115,7 +115,8 @@ async fn evidence(
     let (_, last_commit) = place.repository.tip(&place.tree).await?;
     let mut outputs = brief::material(place, &entry.output)?;
     for (name, path) in &entry.aux {
-        outputs.push_str(&format!("\n\n({name})\n{}", brief::material(place, path)?));
+        write!(outputs, "\n\n({name})\n{}", brief::material(place, path)?)
+            .expect("writing to a string cannot fail");
     }
     Ok(Evidence { step: entry.prompt.1.clone(), outputs, diff, last_commit, is_brief })
 }
@@ -160,7 +161,7 @@ async fn report(
 }
 
 /// A produced file with hash and size.
-pub fn artifact(name: &str, kind: &str, path: &PathBuf, content: &[u8]) -> NewArtifact {
+pub fn artifact(name: &str, kind: &str, path: &Path, content: &[u8]) -> NewArtifact {
     NewArtifact {
         name: name.to_owned(),
         kind: kind.to_owned(),

@@ -113,7 +113,7 @@ impl Held {
 
 /// The part of a lease a job may use: the rest is for killing its process tree.
 pub fn usable(lease: Duration) -> Duration {
-    lease - lease / 5
+    lease.saturating_sub(lease / 5)
 }
 
 /// Renews once, now.

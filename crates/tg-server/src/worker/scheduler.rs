@@ -30,7 +30,7 @@ use crate::{
 const SLICE: i64 = 200;
 
 /// Between two rounds of house-keeping.
-const MAINTENANCE: Duration = Duration::from_secs(3600);
+const MAINTENANCE: Duration = Duration::from_hours(1);
 
 /// Beats until `stop`. The first beat comes at once: it takes back what a crash left.
 pub async fn run(app: App, stop: CancellationToken) {
