@@ -359,3 +359,6 @@ fn option(prefix: &str, path: &Path) -> OsString {
     text.push(path);
     text
 }
+
+#[cfg(test)]
+mod tests;
