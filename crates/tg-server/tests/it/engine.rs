@@ -4,4 +4,5 @@ mod confinement;
 mod ending;
 mod fixture;
 mod outcome;
+mod programs;
 mod real;

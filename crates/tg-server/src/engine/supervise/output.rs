@@ -1,6 +1,9 @@
 //! What an engine prints: cut into capped lines, and written redacted to the call's log. Memory is
 //! bounded whatever comes; a log that cannot be written costs the log, never the call.
 
+#[cfg(test)]
+mod tests;
+
 use std::{path::Path, time::Duration};
 
 use tokio::io::AsyncWriteExt;
