@@ -14,6 +14,7 @@ use crate::cli::{CliError, ErrorKind, Global};
 
 /// How this command prints.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each switch is a property of its own")]
 pub struct Output {
     json: bool,
     quiet: bool,
@@ -36,6 +37,10 @@ pub enum Tone {
     Bad,
 }
 
+#[expect(
+    clippy::unused_self,
+    reason = "every print goes through the output in force, whatever it needs of it"
+)]
 impl Output {
     /// From the global flags and what the streams are.
     pub fn new(global: &Global) -> Self {

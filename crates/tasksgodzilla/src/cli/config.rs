@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Settings.
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Copy, Subcommand)]
 pub enum ConfigCommand {
     /// Show every setting, its value without secrets, and where it comes from.
     Show,

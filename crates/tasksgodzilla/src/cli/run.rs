@@ -31,6 +31,7 @@ use crate::{
 
 /// A task and how to carry it out.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each switch is a flag of its own")]
 pub struct RunArgs {
     /// The task in your words; without it and --description it is read from standard input.
     #[arg(conflicts_with_all = ["description", "continue_run"])]

@@ -35,8 +35,8 @@ pub enum RunsCommand {
         /// Only of this step.
         #[arg(long, value_name = "ID")]
         step: Option<i64>,
-        /// Only of this kind: plan, decompose, exec, qa, qa_inline, open_pr.
-        #[arg(long, value_name = "KIND")]
+        /// Only of this kind.
+        #[arg(long, value_parser = ["plan", "decompose", "exec", "qa", "qa_inline", "open_pr"])]
         kind: Option<String>,
         /// At most this many.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=500))]

@@ -46,7 +46,7 @@ pub struct ServeArgs {
 }
 
 /// Time between two looks at the engines.
-const ENGINE_BEAT: Duration = Duration::from_secs(60);
+const ENGINE_BEAT: Duration = Duration::from_mins(1);
 
 /// Runs the command.
 pub async fn run(global: &Global, args: ServeArgs, output: &Output) -> Result<(), CliError> {
@@ -170,15 +170,15 @@ fn only_loopback(host: IpAddr) -> Result<(), CliError> {
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => CliError::failed(format!(
-            "port {} of {} is in use by another program",
-            address.port(),
-            address.ip()
-        ))
-        .hint("choose another with --port or TASKSGODZILLA_API_PORT; --port 0 takes a free one"),
-        _ => CliError::failed(format!("cannot listen on {address}: {error}"))
-            .hint("choose another address or port with --host and --port"),
+    TcpListener::bind(address).await.map_err(|error| {
+        let (ip, port) = (address.ip(), address.port());
+        if error.kind() == io::ErrorKind::AddrInUse {
+            CliError::failed(format!("port {port} of {ip} is in use by another program"))
+                .hint("choose another with --port or TASKSGODZILLA_API_PORT; --port 0 takes a free one")
+        } else {
+            CliError::failed(format!("cannot listen on {address}: {error}"))
+                .hint("choose another address or port with --host and --port")
+        }
     })
 }
 

@@ -1,5 +1,7 @@
 //! The command line as documented is the command line as defined.
 
+use std::fmt::Write as _;
+
 use clap::{Command, CommandFactory as _};
 
 use super::{Cli, ErrorKind};
@@ -62,7 +64,7 @@ fn section(command: &Command, above: &str, text: &mut String) {
     let name = format!("{above}{}", command.get_name());
     let help = command.clone().bin_name(&name).disable_version_flag(true).render_long_help();
     let depth = if above.is_empty() { "##" } else { "###" };
-    text.push_str(&format!("\n{depth} `{name}`\n\n```text\n{}\n```\n", help.to_string().trim_end()));
+    write!(text, "\n{depth} `{name}`\n\n```text\n{}\n```\n", help.to_string().trim_end()).unwrap();
     for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
         section(inner, &format!("{name} "), text);
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// No command of a test takes longer.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// A place of its own for one test.
 pub struct TestEnv {

@@ -46,12 +46,9 @@ impl Fold {
             };
             self.seen += 1;
             let Some(now) = self.now.get_mut(&(entity.to_owned(), id)) else { continue };
-            if now != to {
-                let bad = format!("{entity} {id} is {now}, but event {seq} says {to}");
-                from.clone_into(now);
-                self.wrong(bad);
-            } else {
-                from.clone_into(now);
+            let was = std::mem::replace(now, from.to_owned());
+            if was != to {
+                self.wrong(format!("{entity} {id} is {was}, but event {seq} says {to}"));
             }
         }
     }
