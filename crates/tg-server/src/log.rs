@@ -62,10 +62,33 @@ impl Write for Line<'_> {
     }
 }
 
+impl Line<'_> {
+    fn redacted(&self) -> String {
+        self.redactor.text(&String::from_utf8_lossy(&self.bytes))
+    }
+}
+
 impl Drop for Line<'_> {
     fn drop(&mut self) {
-        let text = self.redactor.text(&String::from_utf8_lossy(&self.bytes));
+        let text = self.redacted();
         // A log line that cannot be written has nowhere left to be reported.
         drop(io::stderr().lock().write_all(text.as_bytes()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+
+    #[test]
+    fn a_line_is_redacted_whole_however_it_was_written() {
+        let lines = Lines { redactor: Redactor::new(&[Secret::new("hunter2-hunter2".to_owned())]) };
+        let mut line = lines.make_writer();
+        line.write_all(b"key=hunter2-").unwrap();
+        line.write_all(b"hunter2 done\n").unwrap();
+        let text = line.redacted();
+        assert!(!text.contains("hunter2") && text.contains("done"), "{text}");
+        line.bytes.clear();
     }
 }
