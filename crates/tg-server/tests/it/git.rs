@@ -475,3 +475,26 @@ async fn git_is_found_and_new_enough() {
     let error = version(Path::new("no-such-git"), &fixture::environment()).await.unwrap_err();
     assert!(matches!(&error, GitError::Unusable(why) if why.contains("install git")), "{error}");
 }
+
+#[tokio::test]
+async fn files_are_touched_in_confinement_where_there_is_one() {
+    use tg_server::{engine::sandbox, process::Wrap};
+    let mut world = World::with_remote();
+    let search_path = &world.repository.environment[0].1;
+    let found = sandbox::probe(search_path).await;
+    world.repository.wrap = found.git_wrap(&world.repository.control, &world.tree_path());
+    let confined = matches!(world.repository.wrap, Wrap::Prefix(_));
+    assert_eq!(confined, matches!(found, sandbox::Sandbox::Bwrap(_)));
+    let tree = world.worktree().await;
+    write(&tree.path.join("src/lib.txt"), "two\n");
+    assert_eq!(world.repository.changes(&tree, 10).await.unwrap(), [" M src/lib.txt"]);
+    let sha = world.commit(&tree, "feat(x): two").await.unwrap();
+    assert_eq!(world.repository.push(&tree).await.unwrap(), Pushed::Done(sha));
+    write(&tree.path.join("src/lib.txt"), "dirty\n");
+    let (_, leftover) = world
+        .repository
+        .ensure_worktree(world.tree_path(), RunId(1), "0001-task", &tree.base_sha, &holder("job-1", 2))
+        .await
+        .unwrap();
+    assert!(leftover.is_some());
+}

@@ -31,16 +31,18 @@ fn plant(vector: &Vector, world: &World, git_dir: &Path, work: &Path) {
 
 #[test]
 fn every_vector_works_with_plain_git() {
-    for vector in VECTORS {
-        let world = World::with_remote();
-        with_attributes(&world);
-        let plain = world.path().join("plain");
-        git(world.path(), &["clone", "-q", &text(&world.remote()), "plain"]);
-        git(&plain, &["worktree", "add", "-q", "-b", "linked", "../linked"]);
-        let linked = world.path().join("linked");
+    let world = World::with_remote();
+    with_attributes(&world);
+    for (number, vector) in VECTORS.iter().enumerate() {
+        let (plain, linked) = (format!("plain-{number}"), format!("linked-{number}"));
+        git(world.path(), &["clone", "-q", &text(&world.remote()), &plain]);
+        let plain = world.path().join(plain);
+        git(&plain, &["worktree", "add", "-q", "-b", "linked", &format!("../{linked}")]);
+        let linked = world.path().join(linked);
         plant(vector, &world, &plain.join(".git"), &linked);
         (vector.fire)(&linked);
         assert_eq!(world.fired(), [vector.name], "the vector does not work, so it proves nothing");
+        fs::remove_file(world.sentinel(vector.name)).unwrap();
     }
 }
 
@@ -237,6 +239,9 @@ async fn again_clean(world: &World, tree: &Worktree) {
     assert_eq!(leftover, None);
 }
 
+/// What an agent does to its `.git`, given a folder that must stay as it is.
+type Swap = fn(&Path, &Path);
+
 #[tokio::test]
 async fn links_in_place_of_the_agents_git_dir_lead_nowhere() {
     use std::os::unix::fs::{PermissionsExt, symlink};
@@ -246,7 +251,6 @@ async fn links_in_place_of_the_agents_git_dir_lead_nowhere() {
     write(&precious.join("refs/heads/0001-task"), "precious\n");
     write(&precious.join("HEAD"), "precious\n");
     let view = tree.path.join(".git");
-    type Swap = fn(&Path, &Path);
     let swaps: &[Swap] = &[
         |view, precious| {
             fs::remove_dir_all(view).unwrap();

@@ -58,7 +58,7 @@ impl World {
             local_path: Some(checkout),
             wrap: Wrap::None,
             identity: ("Ada Test".to_owned(), "ada@example.org".to_owned()),
-            timeout: Duration::from_secs(60),
+            timeout: Duration::from_mins(1),
             project: ProjectId(1),
         };
         Self { folder, repository }
