@@ -4,7 +4,7 @@
 use std::{path::Path, str::FromStr, time::Duration};
 
 use sqlx::{
-    PgPool, Postgres, Sqlite, SqlitePool, Transaction,
+    Connection as _, PgPool, Postgres, Sqlite, SqlitePool, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -151,19 +151,26 @@ async fn open_sqlite(path: &str, readers: u32) -> Result<Db, DbError> {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY);
-    let write = SqlitePoolOptions::new()
+    let write = sqlite_pool()
         .max_connections(1)
         .acquire_timeout(ACQUIRE)
         .max_lifetime(None)
         .idle_timeout(None)
         .connect_with(options.clone())
         .await?;
-    let read = SqlitePoolOptions::new()
+    let read = sqlite_pool()
         .max_connections(readers)
         .acquire_timeout(ACQUIRE)
         .max_lifetime(None)
         .connect_lazy_with(options.pragma("query_only", "ON"));
     Ok(Db::Sqlite { read, write })
+}
+
+/// SQLite rolls a transaction back by itself when the disk is full, and the driver goes on counting
+/// it: such a connection begins nothing any more, so it is replaced when it is next asked for.
+fn sqlite_pool() -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
 }
 
 async fn open_postgres(url: &str, pool: u32) -> Result<Db, DbError> {
