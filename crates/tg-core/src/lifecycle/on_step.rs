@@ -53,7 +53,14 @@ impl Draft<'_> {
         self.demand_run(RunMove::StepQueued)?;
         self.demand_idle()?;
         let ready = |status: StepStatus| StepMove::Retry.row().from.contains(&status);
-        let at = self.flow.steps.iter().rposition(|step| ready(step.status)).ok_or(Refused::NoStepReady)?;
+        let Some(at) = self.flow.steps.iter().rposition(|step| ready(step.status)) else {
+            // What failed is the push alone: it is what is tried again.
+            if self.blocked_for(ReasonCode::PushFailed) {
+                self.queue_push(None);
+                return Ok(true);
+            }
+            return Err(Refused::NoStepReady);
+        };
         self.flow.steps[at].retries += 1;
         let retries = self.flow.steps[at].retries;
         let event = self.step_event(EventKind::StepRetryEnqueued, at).with("retries", retries);

@@ -16,10 +16,25 @@ impl Repository {
     /// `GitError::Remote` when the remote refuses or cannot be reached, `GitError::Fenced` when the
     /// worktree has a newer holder.
     pub async fn push(&self, tree: &Worktree) -> Result<Pushed, GitError> {
+        self.publish(tree, true).await
+    }
+
+    /// As `push`, for somebody who does not work in the tree: pushes what is committed and leaves
+    /// whoever holds the worktree undisturbed.
+    ///
+    /// # Errors
+    /// `GitError::Remote` when the remote refuses or cannot be reached.
+    pub async fn push_committed(&self, tree: &Worktree) -> Result<Pushed, GitError> {
+        self.publish(tree, false).await
+    }
+
+    async fn publish(&self, tree: &Worktree, as_holder: bool) -> Result<Pushed, GitError> {
         let Some(url) = self.destination()? else { return Ok(Pushed::NoRemote) };
         let branch = own_branch(&tree.branch)?.full_ref();
         let _lock = self.lock_run(tree.run).await?;
-        tree.check_holder()?;
+        if as_holder {
+            tree.check_holder()?;
+        }
         self.check_owner(tree)?;
         let sha = commit_id(&self.branch_tip(tree).await?)?;
         let output = self

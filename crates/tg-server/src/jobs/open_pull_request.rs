@@ -10,7 +10,7 @@ use tg_core::{
 
 use super::{
     gate::{self, Gate},
-    place::{self, PlaceError, Push},
+    place::{self, Push},
     subject::Subject,
 };
 use crate::{
@@ -26,18 +26,8 @@ pub async fn run(app: &App, lease: &Lease, subject: RunId) -> Result<Option<Answ
         tracing::info!(protocol_run_id = %subject.run.id, why, "nothing to push");
         return Ok(None);
     }
-    let place = match place::prepare(app, lease, &subject).await {
-        Ok(place) => place,
-        Err(PlaceError::Missing(sentence)) => {
-            return Err(
-                JobError::fail(ErrorCategory::Git, "repo_missing", sentence).because(ReasonCode::RepoMissing)
-            );
-        }
-        Err(PlaceError::Job(error)) => return Err(error),
-    };
-    let (head, _) = place.repository.tip(&place.tree).await?;
     let branch = subject.run.protocol_name.clone();
-    let (sha, event) = match place.push(app, lease, &subject.run, &head).await? {
+    let (sha, event) = match place::push_committed(app, lease, &subject).await? {
         Push::Done(sha) => {
             let event = Event::run(EventKind::OpenPr).with("branch", branch).with("sha", sha.clone());
             (Some(sha), event)

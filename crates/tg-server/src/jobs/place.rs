@@ -154,6 +154,32 @@ impl Place {
     }
 }
 
+/// Pushes what is committed on the branch of a run. The worktree is not touched and not taken: a
+/// step's agent may be at work in it.
+pub async fn push_committed(app: &App, lease: &Lease, subject: &Subject) -> Result<Push, JobError> {
+    let run = &subject.run;
+    let path = worktree_path(app, run);
+    let repository = repository(app, subject, &path);
+    let tree = Worktree {
+        path,
+        run: run.id,
+        branch: run.protocol_name.clone(),
+        base_sha: run.base_sha.clone().unwrap_or_default(),
+        holder: Holder { job: lease.job_id.clone(), fence: lease.fence },
+    };
+    match repository.push_committed(&tree).await {
+        Ok(Pushed::Done(sha)) => {
+            let mut tx = app.db.begin().await?;
+            store::protocol::set_heads(&mut tx, lease, run.id, &sha, Some(&sha), app.clock.now()).await?;
+            tx.commit().await?;
+            Ok(Push::Done(sha))
+        }
+        Ok(Pushed::NoRemote) => Ok(Push::NoRemote),
+        Err(error @ GitError::Missing(_)) => Err(error.into()),
+        Err(error) => Ok(Push::Failed(error.to_string())),
+    }
+}
+
 /// What became of a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Push {

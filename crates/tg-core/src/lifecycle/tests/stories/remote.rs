@@ -92,6 +92,19 @@ fn a_run_is_not_complete_before_its_push() {
 }
 
 #[test]
+fn a_retry_with_nothing_but_the_push_to_repeat_repeats_the_push() {
+    let mut world = at_work(1, false);
+    world.ok(&executed_unpushed(0));
+    world.ok(&push_gave_up());
+    world.told();
+    world.ok(&Signal::RetryLatest);
+    assert_eq!(world.due(), ["open_pr_job"]);
+    assert_eq!((world.run(), world.reason()), (ProtocolStatus::Blocked, Some(ReasonCode::PushFailed)));
+    world.ok(&push_done());
+    assert_eq!(world.run(), ProtocolStatus::Completed);
+}
+
+#[test]
 fn running_a_step_of_a_run_blocked_for_its_push_tries_that_again_too() {
     let mut world = at_work(2, false);
     world.ok(&executed_unpushed(0));
