@@ -69,6 +69,14 @@ impl CliError {
         Self::new(ErrorKind::Internal, error)
     }
 
+    /// A failure told as `cause; remedy` in one sentence.
+    pub fn told(kind: ErrorKind, sentence: &str) -> Self {
+        match sentence.rsplit_once("; ") {
+            Some((cause, remedy)) => Self::new(kind, cause).hint(remedy),
+            None => Self::new(kind, sentence),
+        }
+    }
+
     /// Adds what to do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -145,12 +153,12 @@ impl From<GitError> for CliError {
         let text = error.to_string();
         match error {
             GitError::Unusable(_) => Self::missing(text).hint("install a current git and put it on PATH"),
-            GitError::Missing(_) => Self::failed(text),
+            GitError::Missing(_) => Self::told(ErrorKind::Failed, &text),
             GitError::Remote(_) => {
                 Self::failed(text).hint("check the address, the network and your access, then try again")
             }
             GitError::Fenced(_) | GitError::Failed { .. } | GitError::Process(_) | GitError::Io(_) => {
-                Self::failed(text)
+                Self::failed(text).hint("`tasksgodzilla doctor` looks at git, the sandbox and the disk")
             }
         }
     }

@@ -19,7 +19,7 @@ use tg_server::{
     store,
 };
 
-use super::super::CliError;
+use super::super::{CliError, ErrorKind};
 use crate::output::Output;
 
 /// A run as a person wants it.
@@ -58,7 +58,8 @@ pub async fn create(app: &App, wanted: &Wanted, output: &Output) -> Result<Proto
     }
     let project = project(app, &source, wanted).await?;
     let base = wanted.base_branch.clone().unwrap_or_else(|| project.base_branch.clone());
-    BranchName::parse(&base).map_err(|error| CliError::usage(format!("--base-branch: {error}")))?;
+    BranchName::parse(&base)
+        .map_err(|error| CliError::told(ErrorKind::Usage, &format!("--base-branch: {error}")))?;
     let repository = repository(app, &project);
     let base_sha = repository.fetch_base(&base).await.map_err(|error| {
         CliError::from(error).hint(

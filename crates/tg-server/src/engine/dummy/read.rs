@@ -47,10 +47,15 @@ pub(super) struct DummyReader {
     session: Option<String>,
     end: Option<Result<String, EngineFailure>>,
     usage: Option<Usage>,
+    /// Last line of standard error: why it ended, when it could not say it in a line of its own.
+    complaint: String,
 }
 
 impl Reader for DummyReader {
     fn line(&mut self, pipe: Pipe, line: &str) -> Vec<Progress> {
+        if pipe == Pipe::Err && !line.trim().is_empty() {
+            self.complaint = format!(": {}", line.trim().trim_start_matches("dummy: "));
+        }
         let parsed = if pipe == Pipe::Out { serde_json::from_str::<Line>(line).ok() } else { None };
         let Some(line) = parsed else { return vec![Progress::Raw] };
         vec![match line {
@@ -98,7 +103,7 @@ impl Reader for DummyReader {
             }
             (Exit::Status(status), _) => Err(EngineFailure::new(
                 FailKind::Crashed,
-                format!("the dummy engine ended with status {status}"),
+                format!("the dummy engine ended with status {status}{}", self.complaint),
             )),
             (Exit::Signal(signal), _) => Err(EngineFailure::new(
                 FailKind::Crashed,
