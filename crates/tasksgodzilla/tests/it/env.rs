@@ -155,6 +155,25 @@ impl TestEnv {
             .collect()
     }
 
+    /// Runs a shell script in a mount namespace of its own, with the environment of the binary, which it
+    /// finds in `$BIN`. What it mounts is gone with its last process.
+    pub fn shell(&self, script: &str) -> Ended {
+        let mut shell = command("unshare");
+        // Only root may mount; anybody else is root in a user namespace of their own.
+        shell.args(if is_root() { &["--mount"][..] } else { &["--mount", "--map-root-user"] });
+        shell.args(["sh", "-c", script]);
+        let binary = self.command(&[]);
+        shell
+            .env_clear()
+            .envs(binary.get_envs().filter_map(|(name, value)| Some((name, value?))))
+            .env("BIN", binary.get_program())
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        wait_for(shell.spawn().unwrap(), self.limit)
+    }
+
     /// Runs git in a directory of the test.
     pub fn git(&self, directory: &Path, arguments: &[&str]) -> String {
         let child = command("git")
@@ -294,6 +313,11 @@ impl Drop for Running {
             drop(child.wait());
         }
     }
+}
+
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
 /// Waits for a child, at most `LIMIT`.
