@@ -181,7 +181,9 @@ impl Output {
         if !self.live {
             return;
         }
-        let width = usize::from(Table::new().use_stderr().width().unwrap_or(80)).saturating_sub(1);
+        // A terminal that does not know its width says 0.
+        let width = Table::new().use_stderr().width().filter(|width| *width >= 20).unwrap_or(80);
+        let width = usize::from(width) - 1;
         let mut stands = self.status.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let line: String = text.map(clean).unwrap_or_default().chars().take(width).collect();
         if *stands || !line.is_empty() {

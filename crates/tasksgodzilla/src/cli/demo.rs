@@ -67,7 +67,7 @@ pub async fn run(global: &Global, args: DemoArgs, output: &Output) -> Result<(),
         auto_advance: true,
     };
     let created = run::create(&app, &wanted, output).await?;
-    let left = follow::work(&app, created.id, output).await?;
+    let left = follow::work(&app, created.id, 0, output).await?;
     tell(&app, &place, &left, args.verbose, output).await?;
     follow::verdict(&left, false)
 }

@@ -47,6 +47,8 @@ pub struct Left {
     pub steps: Vec<StepRun>,
     /// Somebody pressed Ctrl-C.
     pub interrupted: bool,
+    /// Newest event that was shown.
+    pub seen: i64,
 }
 
 /// Everything seen in one look.
@@ -61,11 +63,19 @@ struct Look {
     call: Option<store::call::Call>,
 }
 
-/// Works on the run until it rests, and says where it rests.
-pub async fn work(app: &App, run: RunId, output: &Output) -> Result<Left, CliError> {
+/// Sequence number of the newest event of a run; 0 without one.
+pub async fn newest_event(app: &App, run: RunId) -> Result<i64, CliError> {
+    let filter = store::event::Filter { run: Some(run), ..store::event::Filter::default() };
+    let mut tx = app.db.read().await?;
+    let newest = store::event::list(&mut tx, &Scope::All, &filter, 1).await?;
+    Ok(newest.first().map_or(0, |event| event.seq))
+}
+
+/// Works on the run until it rests, shows its events after `seen`, and says where it rests.
+pub async fn work(app: &App, run: RunId, seen: i64, output: &Output) -> Result<Left, CliError> {
     let stop = CancellationToken::new();
     let worker = tokio::spawn(worker::run(app.clone(), stop.clone()));
-    let left = Follower::new(app, run, output).until_rest(&worker).await;
+    let left = Follower::new(app, run, seen, output).until_rest(&worker).await;
     output.status(None);
     stop.cancel();
     match worker.await {
@@ -86,9 +96,9 @@ struct Follower<'a> {
 }
 
 impl<'a> Follower<'a> {
-    fn new(app: &'a App, run: RunId, output: &'a Output) -> Self {
+    fn new(app: &'a App, run: RunId, last_event: i64, output: &'a Output) -> Self {
         let line = StatusLine::new(app.config.home.clone());
-        Self { app, run, output, began: Instant::now(), last_event: 0, interrupts: 0, line }
+        Self { app, run, output, began: Instant::now(), last_event, interrupts: 0, line }
     }
 
     async fn until_rest(
@@ -107,7 +117,8 @@ impl<'a> Follower<'a> {
             self.show_events().await?;
             if look.rests() {
                 let interrupted = self.interrupts > 0;
-                return Ok(Left { run: look.run, steps: look.steps, interrupted });
+                let seen = self.last_event;
+                return Ok(Left { run: look.run, steps: look.steps, interrupted, seen });
             }
             if worker.is_finished() {
                 return Err(CliError::internal("the worker ended before the run did"));
@@ -119,7 +130,8 @@ impl<'a> Follower<'a> {
                 () = tokio::time::sleep(BEAT) => {}
                 _ = interrupt.recv() => self.interrupted(&look).await?,
                 _ = terminate.recv() => {
-                    return Ok(Left { run: look.run, steps: look.steps, interrupted: true });
+                    let seen = self.last_event;
+                    return Ok(Left { run: look.run, steps: look.steps, interrupted: true, seen });
                 }
             }
         }

@@ -150,7 +150,7 @@ pub async fn run(global: &Global, args: RunArgs, output: &Output) -> Result<(), 
         protocols::engine_label(label),
         created.base_branch
     ));
-    let left = follow::work(&app, created.id, output).await?;
+    let left = follow::work(&app, created.id, 0, output).await?;
     tell(&left.run, &left.steps, output);
     follow::verdict(&left, args.plan_only)
 }
@@ -187,6 +187,7 @@ fn ready(app: &App, engine: &dyn engine::Engine, args: &RunArgs, output: &Output
 /// Works an existing run on to its end. A run that does not advance by itself is led step by step.
 async fn go_on(app: &App, id: RunId, output: &Output) -> Result<(), CliError> {
     let (mut run, mut steps) = protocols::load(app, id).await?;
+    let mut seen = follow::newest_event(app, id).await?;
     loop {
         if let Some(signal) = onward(&run, &steps) {
             match protocols::advance(app, id, signal).await {
@@ -196,14 +197,14 @@ async fn go_on(app: &App, id: RunId, output: &Output) -> Result<(), CliError> {
                 Err(error) => return Err(error),
             }
         }
-        let left = follow::work(app, id, output).await?;
+        let left = follow::work(app, id, seen, output).await?;
         let goes_on = matches!(left.run.status, ProtocolStatus::Planned | ProtocolStatus::Running);
         let moved = left.run.status != run.status || statuses(&left.steps) != statuses(&steps);
         if left.interrupted || !goes_on || !moved {
             tell(&left.run, &left.steps, output);
             return follow::verdict(&left, false);
         }
-        (run, steps) = (left.run, left.steps);
+        (run, steps, seen) = (left.run, left.steps, left.seen);
     }
 }
 

@@ -169,6 +169,8 @@ fn plan_only_stops_planned_and_continue_completes() {
     assert!(steps.as_array().unwrap().iter().all(|step| step["status"] == "pending"), "{steps}");
     let ended = env.run(&["run", "--continue", &id, "--json"]);
     assert_eq!(ended.ok().json()["status"], "completed");
+    assert!(!ended.stderr.contains("protocol_created"), "old events are not told again: {ended:?}");
+    assert_eq!(ended.stderr.matches("protocol_completed").count(), 1, "{ended:?}");
     let again = env.run(&["run", "--continue", &id, "--json"]);
     assert_eq!(again.ok().json()["status"], "completed", "nothing is left to do");
 }
