@@ -63,7 +63,7 @@ impl Home {
         self.runs.join(&call.0)
     }
 
-    /// Judges' prompts, captured before an agent runs; invisible to agents.
+    /// Judges' prompts, captured before an agent runs, and their reports; invisible to agents.
     pub fn judges(&self) -> PathBuf {
         self.root.join("judges")
     }

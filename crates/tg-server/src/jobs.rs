@@ -14,6 +14,7 @@ pub mod open_pull_request;
 pub mod outputs;
 pub mod place;
 pub mod plan_protocol;
+pub mod reports;
 pub mod subject;
 
 use serde_json::{Map, Value};

@@ -81,6 +81,14 @@ impl Repository {
         Ok(None)
     }
 
+    /// Commit at the branch's tip, its subject not asked for: usually no process at all.
+    ///
+    /// # Errors
+    /// When the branch is gone.
+    pub async fn head(&self, tree: &Worktree) -> Result<String, GitError> {
+        self.branch_tip(tree).await
+    }
+
     /// Commit at the branch's tip. Our refs are plain files, which spares a process.
     pub(super) async fn branch_tip(&self, tree: &Worktree) -> Result<String, GitError> {
         match self.find_branch(tree).await? {

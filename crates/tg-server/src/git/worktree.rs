@@ -62,6 +62,23 @@ impl Repository {
         base_sha: &str,
         holder: &Holder,
     ) -> Result<(Worktree, Option<Vec<u8>>), GitError> {
+        self.ensure_worktree_keeping(path, run, branch, base_sha, holder, &[]).await
+    }
+
+    /// As [`Self::ensure_worktree`]; a tree in which nothing but these files differs counts as clean and
+    /// stays as it is. They are given below the worktree, and the caller writes their content itself.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn ensure_worktree_keeping(
+        &self,
+        path: PathBuf,
+        run: RunId,
+        branch: &str,
+        base_sha: &str,
+        holder: &Holder,
+        keep: &[PathBuf],
+    ) -> Result<(Worktree, Option<Vec<u8>>), GitError> {
         own_branch(branch)?;
         if !path.is_absolute() || path.file_name().is_none() {
             return Err(GitError::Missing(format!("the worktree path {} is not absolute", path.display())));
@@ -84,7 +101,7 @@ impl Repository {
         let tip = self.ensure_branch(&tree).await?;
         self.remove_stale_locks(&tree)?;
         let leftover = if self.is_checked_out(&tree) {
-            self.save_and_reset(&tree, &tip).await?
+            self.save_and_reset(&tree, &tip, keep).await?
         } else {
             self.check_out(&tree, &tip).await?;
             None
@@ -243,9 +260,15 @@ impl Repository {
     }
 
     /// What a dead attempt left, as a patch; afterwards the tree is at the tip again.
-    async fn save_and_reset(&self, tree: &Worktree, tip: &str) -> Result<Option<Vec<u8>>, GitError> {
+    async fn save_and_reset(
+        &self,
+        tree: &Worktree,
+        tip: &str,
+        keep: &[PathBuf],
+    ) -> Result<Option<Vec<u8>>, GitError> {
         let status = self.status(tree).await?;
-        if status.entries.is_empty() {
+        let is_kept = |path: &[u8]| keep.iter().any(|kept| kept.as_os_str().as_encoded_bytes() == path);
+        if status.entries.iter().all(|(_, path)| is_kept(path)) {
             return Ok(None);
         }
         self.stage(tree, &status).await?;

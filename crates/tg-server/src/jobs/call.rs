@@ -23,9 +23,10 @@ use crate::{
 use serde_json::{Map, Value, json};
 use tg_core::{
     event::{Event, EventKind},
-    ids::CallId,
+    ids::{CallId, StepId},
     job::ErrorCategory,
     protocol::{CallStatus, Confinement, StepRun, Usage},
+    scope::Scope,
     status::ReasonCode,
     tokens,
 };
@@ -139,6 +140,22 @@ pub async fn make(attempt: &Attempt<'_>, chosen: &Chosen, ask: Ask<'_>) -> Resul
             Err(failed(lease, chosen, &failure).with("call_id", id.0))
         }
     }
+}
+
+/// A call of this job that an earlier attempt closed well before its worker died.
+pub async fn earlier(
+    attempt: &Attempt<'_>,
+    step: Option<StepId>,
+    kind: &str,
+) -> Result<Option<store::call::Call>, JobError> {
+    let mut tx = attempt.app.db.read().await?;
+    let run = Some(attempt.subject.run.id);
+    let filter = store::call::Filter { run, step, run_kind: Some(kind.to_owned()) };
+    let calls = store::call::list(&mut tx, &Scope::All, &filter, 20).await?;
+    let job = &attempt.lease.job_id.0;
+    let is_ours =
+        |call: &store::call::Call| call.status == CallStatus::Succeeded && call.job_id.as_ref() == Some(job);
+    Ok(calls.into_iter().find(is_ours))
 }
 
 /// Closes a call: result, usage, produced files, tokens of the step, in one transaction.

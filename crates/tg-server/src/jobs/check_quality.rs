@@ -1,20 +1,19 @@
 //! Judges a step with full QA and answers with the verdict. QA that cannot be carried out is an error
 //! of the job, never a verdict.
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use tg_core::{
     event::{Event, EventKind},
     ids::StepId,
     lifecycle::Signal,
-    protocol::{CallStatus, StepRun},
+    protocol::StepRun,
     scope::Scope,
     status::{ReasonCode, StatusReason},
-    step::StepStatus,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    call, commit,
+    call,
     entry::{self, EntryError},
     gate::{self, Gate},
     judge::{self, Judgement},
@@ -47,7 +46,7 @@ pub async fn run(
         Err(PlaceError::Missing(sentence)) => return answer(no_repository(&subject, &step, sentence)),
         Err(PlaceError::Job(error)) => return Err(error),
     };
-    let judgement = if let Some(judgement) = earlier(&attempt, &place, &step).await? {
+    let judgement = if let Some(judgement) = judge::earlier(&attempt, &step, "qa").await? {
         judgement
     } else {
         let entry = match entry::resolve(&place, &subject, &step) {
@@ -55,67 +54,42 @@ pub async fn run(
             Err(EntryError::Invalid(errors)) => return answer(no_entry(&step, &errors)),
             Err(EntryError::Job(error)) => return Err(error),
         };
-        judge::judge(&attempt, &place, &step, &entry, false).await?
+        let subject = last_commit(&attempt, &place, &step).await?;
+        judge::judge(&attempt, &place, &step, &entry, subject, false).await?
     };
-    push(&attempt, &place, &step, &judgement).await?;
+    publish(&attempt, &place, &step, &judgement).await?;
     answer(Signal::Judged { step: step.id, passed: judgement.is_passed, detail: judgement.detail })
 }
 
-/// The verdict of an earlier attempt of this job whose report is committed: it stands.
-async fn earlier(
-    attempt: &Attempt<'_>,
-    place: &Place,
-    step: &StepRun,
-) -> Result<Option<Judgement>, JobError> {
+/// Subject of the commit that is judged, as the execution recorded it.
+async fn last_commit(attempt: &Attempt<'_>, place: &Place, step: &StepRun) -> Result<String, JobError> {
     let mut tx = attempt.app.db.read().await?;
     let filter =
-        store::call::Filter { step: Some(step.id), run_kind: Some("qa".to_owned()), ..Default::default() };
-    let calls = store::call::list(&mut tx, &Scope::All, &filter, 20).await?;
+        store::call::Filter { step: Some(step.id), run_kind: Some("exec".to_owned()), ..Default::default() };
+    let calls = store::call::list(&mut tx, &Scope::All, &filter, 1).await?;
     drop(tx);
-    let job = &attempt.lease.job_id.0;
-    let done =
-        |call: &&store::call::Call| call.status == CallStatus::Succeeded && call.job_id.as_ref() == Some(job);
-    let Some(result) = calls.iter().find(done).and_then(|call| call.result.as_ref()) else {
-        return Ok(None);
-    };
-    let base = &place.tree.base_sha;
-    let Some(sha) = place.repository.find_trailer(&place.tree, base, commit::JOB_TRAILER, job).await? else {
-        return Ok(None);
-    };
-    let kept = |key: &str| result.get(key).cloned().unwrap_or(Value::Null);
-    let detail: Map<String, Value> = judge::known(json!({
-        "protocol_run_id": attempt.subject.run.id,
-        "step_run_id": step.id,
-        "verdict_line": kept("verdict_line"),
-        "why": kept("why"),
-        "summary": kept("summary"),
-        "report_path": kept("report_path"),
-        "estimated_tokens": kept("estimated_tokens"),
-        "prompt_versions": kept("prompt_versions"),
-        "model": kept("model"),
-        "spec_hash": attempt.subject.run.spec_hash,
-    }));
-    let is_passed = result.get("verdict").and_then(Value::as_str) == Some("pass");
-    Ok(Some(Judgement { is_passed, detail, sha: Some(sha) }))
+    let recorded = calls
+        .first()
+        .and_then(|call| call.result.as_ref())
+        .and_then(|result| result.get("commit_subject"))
+        .and_then(Value::as_str);
+    match recorded {
+        Some(subject) => Ok(subject.to_owned()),
+        None => Ok(place.repository.tip(&place.tree).await?.1),
+    }
 }
 
-/// The report reaches the remote with the next step's commit; when no step follows, now.
-async fn push(
+/// Commits and pushes the report unless the next step's commit will carry it. A push that fails is only
+/// told: the next one, or a person, carries it.
+async fn publish(
     attempt: &Attempt<'_>,
     place: &Place,
     step: &StepRun,
     judgement: &Judgement,
 ) -> Result<(), JobError> {
     let Attempt { app, lease, subject, .. } = *attempt;
-    let Some(sha) = &judgement.sha else { return Ok(()) };
-    let is_last = subject
-        .steps
-        .iter()
-        .all(|other| other.id == step.id || other.status.is_settled() || other.status == StepStatus::Failed);
-    if judgement.is_passed && !is_last {
-        return Ok(());
-    }
-    match place.push(app, lease, &subject.run, sha).await? {
+    let Some(sha) = judge::commit_report(attempt, place, step, judgement).await? else { return Ok(()) };
+    match place.push(app, lease, &subject.run, &sha).await? {
         Push::Done(_) | Push::NoRemote => Ok(()),
         Push::Failed(why) => {
             let event = Event::run(EventKind::OpenPrFailed)

@@ -33,6 +33,28 @@ impl About {
     }
 }
 
+/// Who did what is committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct By {
+    /// Engine.
+    pub engine: String,
+    /// Model, when one was named.
+    pub model: Option<String>,
+    /// Fingerprint of the assembled prompt.
+    pub prompt_version: String,
+}
+
+impl By {
+    /// An engine with a prompt.
+    pub fn of(chosen: &Chosen, prompt: &Prompt) -> Self {
+        Self {
+            engine: chosen.id().to_owned(),
+            model: chosen.model.clone(),
+            prompt_version: prompt.version.clone(),
+        }
+    }
+}
+
 /// A commit of this job.
 pub fn new(
     lease: &Lease,
@@ -40,13 +62,13 @@ pub fn new(
     title: &CommitSubject,
     number: &str,
     about: About,
-    by: Option<(&Chosen, &Prompt)>,
+    by: Option<&By>,
 ) -> NewCommit {
     let mut trailers = vec![("TG-Run", subject.run.id.to_string()), about.trailer()];
-    if let Some((chosen, prompt)) = by {
-        trailers.push(("TG-Engine", chosen.id().to_owned()));
-        trailers.extend(chosen.model.as_deref().map(|model| ("TG-Model", one_line(model))));
-        trailers.push(("TG-Prompt", prompt.version.clone()));
+    if let Some(by) = by {
+        trailers.push(("TG-Engine", by.engine.clone()));
+        trailers.extend(by.model.as_deref().map(|model| ("TG-Model", one_line(model))));
+        trailers.push(("TG-Prompt", by.prompt_version.clone()));
     }
     trailers.push((JOB_TRAILER, lease.job_id.0.clone()));
     let protocol = protocol_number(&subject.run.protocol_name);

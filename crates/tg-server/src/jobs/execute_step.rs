@@ -10,8 +10,7 @@ use tg_core::{
     job::ErrorCategory,
     lifecycle::{Executed, Signal},
     naming::{proposed_commit, step_number, step_subject},
-    protocol::{CallStatus, StepRun},
-    scope::Scope,
+    protocol::StepRun,
     spec,
     status::{ReasonCode, StatusReason},
     step::QaPolicy,
@@ -22,13 +21,14 @@ use tokio_util::sync::CancellationToken;
 use super::{
     brief,
     call::{self, Ask, Made, Prompt},
-    commit::{self, About},
+    commit::{self, About, By},
     engine_choice::{self, Chosen, ModelRole, Unavailable},
     entry::{self, Entry, EntryError},
     gate::{self, Gate},
-    judge::{self, known},
+    judge::{self, Judgement, known},
     outputs,
     place::{self, Place, PlaceError, Push},
+    reports,
     subject::{Attempt, Subject},
 };
 use crate::{
@@ -114,16 +114,8 @@ fn blocked(step: &StepRun, code: ReasonCode, sentence: String, engine: Option<&s
 
 /// Work that an earlier attempt of this job committed before it died.
 async fn earlier(attempt: &Attempt<'_>, place: &Place, step: &StepRun) -> Result<Option<Work>, JobError> {
-    let Attempt { app, lease, .. } = *attempt;
-    let mut tx = app.db.read().await?;
-    let filter =
-        store::call::Filter { step: Some(step.id), run_kind: Some("exec".to_owned()), ..Default::default() };
-    let calls = store::call::list(&mut tx, &Scope::All, &filter, 20).await?;
-    drop(tx);
-    let job = &lease.job_id.0;
-    let done =
-        |call: &&store::call::Call| call.status == CallStatus::Succeeded && call.job_id.as_ref() == Some(job);
-    let Some(call) = calls.iter().find(done) else { return Ok(None) };
+    let Some(call) = call::earlier(attempt, Some(step.id), "exec").await? else { return Ok(None) };
+    let job = &attempt.lease.job_id.0;
     let base = &place.tree.base_sha;
     let Some(sha) = place.repository.find_trailer(&place.tree, base, commit::JOB_TRAILER, job).await? else {
         return Ok(None);
@@ -178,7 +170,12 @@ async fn execute(
         call::close(attempt, &made.id, Some(step), call::refused(&made, chosen, &error.message), &[]).await?;
     }
     let files = kept?;
+    let title = proposed_commit(&made.text).unwrap_or_else(|| step_subject(&step.step_name));
+    let number = step_number(&step.step_name, step.step_index);
+    let by = By::of(chosen, &prompt);
+    let message = commit::new(lease, subject, &title, &number, About::Step(step.id), Some(&by));
     let facts = json!({
+        "commit_subject": message.subject,
         "engine_id": chosen.id(),
         "model": chosen.model,
         "prompt_path": prompt.path,
@@ -192,13 +189,10 @@ async fn execute(
     });
     call::close(attempt, &made.id, Some(step), call::succeeded(&made, facts.clone()), &files).await?;
     failpoint::pass(failpoint, "execute.written");
-    let title = proposed_commit(&made.text).unwrap_or_else(|| step_subject(&step.step_name));
-    let number = step_number(&step.step_name, step.step_index);
-    let message = commit::new(lease, subject, &title, &number, About::Step(step.id), Some((chosen, &prompt)));
     let sha = place.repository.commit(&place.tree, &message).await?;
     failpoint::pass(failpoint, "execute.committed");
     let mut detail = known(facts);
-    for inner in ["workdir", "engine_call"] {
+    for inner in ["workdir", "engine_call", "commit_subject"] {
         detail.remove(inner);
     }
     detail.extend(known(json!({
@@ -221,7 +215,7 @@ async fn begin(
     prompt: &Prompt,
 ) -> Result<(), JobError> {
     let Attempt { app, lease, subject, .. } = *attempt;
-    let (start_sha, _) = place.repository.tip(&place.tree).await?;
+    let start_sha = place.repository.head(&place.tree).await?;
     let event = Event::step(EventKind::StepStarted, step.id)
         .with("step_name", step.step_name.clone())
         .with("engine_id", chosen.id())
@@ -246,8 +240,8 @@ async fn keep(
     entry: &Entry,
     made: &Made,
 ) -> Result<Vec<store::artifact::NewArtifact>, JobError> {
-    let Attempt { app, lease, .. } = *attempt;
-    if entry.spec.expects_change() && place.repository.changes(&place.tree, 1).await?.is_empty() {
+    let Attempt { app, lease, subject, .. } = *attempt;
+    if entry.spec.expects_change() && place.changed(subject).await?.is_empty() {
         let message = format!("step {} should change files, but its agent changed none", step.step_name);
         return Err(if lease.attempt <= 1 {
             JobError::retry(ErrorCategory::Codex, "no_change", message)
@@ -255,6 +249,7 @@ async fn keep(
             JobError::fail(ErrorCategory::Codex, "no_change", message)
         });
     }
+    reports::restore(app, place, subject)?;
     let mut files = outputs::write(place, step, entry, &made.text, app.clock.now())?;
     if let Some(patch) = &place.leftover {
         files.push(
@@ -278,9 +273,9 @@ async fn conclude(
     let (outcome, verdict) = match entry.spec.qa.policy {
         Some(QaPolicy::Skip) => (Executed::Unjudged, Map::new()),
         Some(QaPolicy::Full) | None => (Executed::NeedsQa, Map::new()),
-        Some(QaPolicy::Light) => match judge::judge(attempt, place, step, entry, true).await {
-            Ok(judgement) => {
-                sha = judgement.sha.or(sha);
+        Some(QaPolicy::Light) => match light(attempt, place, step, entry).await {
+            Ok((judgement, report)) => {
+                sha = report.or(sha);
                 let outcome = if judgement.is_passed { Executed::LightPass } else { Executed::LightFail };
                 (outcome, inline(judgement.detail))
             }
@@ -306,10 +301,30 @@ async fn conclude(
     Ok(Signal::Executed { step: step.id, outcome, sha, detail: work.detail, verdict, push_failed })
 }
 
+/// Light QA, or its verdict when an earlier attempt came so far.
+async fn light(
+    attempt: &Attempt<'_>,
+    place: &Place,
+    step: &StepRun,
+    entry: &Entry,
+) -> Result<(Judgement, Option<String>), JobError> {
+    let judgement = match judge::earlier(attempt, step, "qa_inline").await? {
+        Some(judgement) => judgement,
+        None => {
+            let (_, last_commit) = place.repository.tip(&place.tree).await?;
+            judge::judge(attempt, place, step, entry, last_commit, true).await?
+        }
+    };
+    let report = judge::commit_report(attempt, place, step, &judgement).await?;
+    Ok((judgement, report))
+}
+
 /// The facts of a light verdict under the names they have beside those of the execution.
 fn inline(mut detail: Map<String, Value>) -> Map<String, Value> {
-    if let Some(model) = detail.remove("model") {
-        detail.insert("qa_model".to_owned(), model);
+    for (of_call, of_qa) in [("engine_id", "qa_engine_id"), ("model", "qa_model")] {
+        if let Some(value) = detail.remove(of_call) {
+            detail.insert(of_qa.to_owned(), value);
+        }
     }
     for shared in ["prompt_versions", "estimated_tokens"] {
         detail.remove(shared);

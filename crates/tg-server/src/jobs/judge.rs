@@ -7,9 +7,8 @@ use serde_json::{Map, Value, json};
 use tg_core::{
     canonical,
     job::ErrorCategory,
-    layout,
-    naming::{CommitSubject, step_number},
-    protocol::StepRun,
+    naming::{CommitSubject, step_number, step_subject},
+    protocol::{Confinement, StepRun},
     tokens,
     verdict::{self, Verdict},
 };
@@ -18,10 +17,11 @@ use super::{
     JobError,
     brief::{self, Evidence},
     call::{self, Ask, Made, Prompt},
-    commit::{self, About},
+    commit::{self, About, By},
     engine_choice::{self, Chosen, ModelRole},
     entry::{self, Entry},
-    place::{Place, unwritable},
+    place::Place,
+    reports,
     subject::Attempt,
 };
 use crate::{engine::Role, failpoint, store::artifact::NewArtifact};
@@ -39,11 +39,11 @@ pub struct Judgement {
     pub is_passed: bool,
     /// Metadata of the verdict's event.
     pub detail: Map<String, Value>,
-    /// Commit that holds the report.
-    pub sha: Option<String>,
+    /// Who judged.
+    pub by: By,
 }
 
-/// Judges a step. The worktree must be at our commit.
+/// Judges a step. The worktree must be at our commit; `last_commit` is its subject.
 ///
 /// # Errors
 /// Every failure of the engine, a changed worktree, an unwritable report: QA could not be carried out.
@@ -52,6 +52,7 @@ pub async fn judge(
     place: &Place,
     step: &StepRun,
     entry: &Entry,
+    last_commit: String,
     is_brief: bool,
 ) -> Result<Judgement, JobError> {
     let Attempt { app, subject, .. } = *attempt;
@@ -65,7 +66,7 @@ pub async fn judge(
     let model = engine_choice::model_for(app, subject, ModelRole::Qa, &[qa.model.as_deref()]);
     let chosen = engine_choice::choose(app, &subject.run, engine, model)?;
     let template = entry::captured_judge(app, step.id)?.unwrap_or_else(|| entry.judge.clone());
-    let evidence = evidence(place, step, entry, is_brief).await?;
+    let evidence = evidence(place, step, entry, last_commit, is_brief).await?;
     let prompt = brief::quality(place, subject, step, &template, &evidence)?;
     let ask = Ask {
         kind: if is_brief { "qa_inline" } else { "qa" },
@@ -85,34 +86,67 @@ pub async fn judge(
         call::close(attempt, &made.id, Some(step), end, &[]).await?;
     }
     let (verdict, file) = reported?;
-    let detail = detail(attempt, step, &chosen, &prompt, &verdict, &made, &file.path);
-    let end = call::succeeded(&made, result(&chosen, &prompt, &verdict, &made, &file, is_brief));
-    call::close(attempt, &made.id, Some(step), end, &[file]).await?;
-    let title = CommitSubject::parse(&format!("chore(protocol): qa {}", step.step_name))
-        .unwrap_or_else(|| tg_core::naming::step_subject(&step.step_name));
-    let number = step_number(&step.step_name, step.step_index);
-    let commit = commit::new(
-        attempt.lease,
-        subject,
-        &title,
-        &number,
-        About::Quality(step.id),
-        Some((&chosen, &prompt)),
-    );
-    let sha = place.repository.commit(&place.tree, &commit).await?;
+    let facts = facts(&chosen, &prompt, &verdict, &made, &file);
+    let detail = detail(attempt, step, &facts);
+    call::close(attempt, &made.id, Some(step), call::succeeded(&made, facts), &[file]).await?;
     failpoint::pass(app.config.failpoint.as_deref(), "quality.reported");
-    Ok(Judgement { is_passed: verdict.is_pass(), detail, sha })
+    Ok(Judgement { is_passed: verdict.is_pass(), detail, by: By::of(&chosen, &prompt) })
+}
+
+/// The verdict of an earlier attempt of this job that died before it could answer: it stands.
+pub async fn earlier(
+    attempt: &Attempt<'_>,
+    step: &StepRun,
+    kind: &str,
+) -> Result<Option<Judgement>, JobError> {
+    let Some(call) = call::earlier(attempt, Some(step.id), kind).await? else { return Ok(None) };
+    let facts = call.result.unwrap_or(Value::Null);
+    let text = |key: &str| facts.get(key).and_then(Value::as_str).map(str::to_owned);
+    Ok(Some(Judgement {
+        is_passed: text("verdict").as_deref() == Some("pass"),
+        detail: detail(attempt, step, &facts),
+        by: By {
+            engine: text("engine_id").unwrap_or_default(),
+            model: text("model"),
+            prompt_version: call.prompt_version.unwrap_or_default(),
+        },
+    }))
+}
+
+/// Commits the report where it cannot wait for the next step's commit: it did not pass, or no step is
+/// left. Answers with the commit.
+pub async fn commit_report(
+    attempt: &Attempt<'_>,
+    place: &Place,
+    step: &StepRun,
+    judgement: &Judgement,
+) -> Result<Option<String>, JobError> {
+    let Attempt { lease, subject, .. } = *attempt;
+    let is_last = subject.steps.iter().all(|other| other.id == step.id || other.status.is_settled());
+    if judgement.is_passed && !is_last {
+        return Ok(None);
+    }
+    let title = CommitSubject::parse(&format!("chore(protocol): qa {}", step.step_name))
+        .unwrap_or_else(|| step_subject(&step.step_name));
+    let number = step_number(&step.step_name, step.step_index);
+    let about = About::Quality(step.id);
+    let message = commit::new(lease, subject, &title, &number, about, Some(&judgement.by));
+    match place.repository.commit(&place.tree, &message).await? {
+        Some(sha) => Ok(Some(sha)),
+        // An earlier attempt committed it and died before it could push.
+        None => Ok(Some(place.repository.head(&place.tree).await?)),
+    }
 }
 
 async fn evidence(
     place: &Place,
     step: &StepRun,
     entry: &Entry,
+    last_commit: String,
     is_brief: bool,
 ) -> Result<Evidence, JobError> {
     let from = step.start_sha.as_deref().unwrap_or(&place.tree.base_sha);
     let diff = place.repository.diff(&place.tree, from, DIFF_CAP).await?;
-    let (_, last_commit) = place.repository.tip(&place.tree).await?;
     let mut outputs = brief::material(place, &entry.output)?;
     for (name, path) in &entry.aux {
         write!(outputs, "\n\n({name})\n{}", brief::material(place, path)?)
@@ -130,18 +164,8 @@ async fn report(
     prompt: &Prompt,
     made: &Made,
 ) -> Result<(Verdict, NewArtifact), JobError> {
-    let changed = place.repository.changes(&place.tree, 5).await?;
-    if !changed.is_empty() {
-        let message = format!(
-            "qa of {} by engine {} changed the worktree ({}); its verdict does not count",
-            step.step_name,
-            chosen.id(),
-            changed.join(", ")
-        );
-        return Err(
-            JobError::retry(ErrorCategory::Codex, "tree_changed", message).with("engine_id", chosen.id())
-        );
-    }
+    let Attempt { app, lease, subject, .. } = *attempt;
+    prove_unchanged(attempt, place, step, chosen).await?;
     let verdict = verdict::read(&made.text);
     let text = format!(
         "{}\n\n<!-- call {} · engine {} · prompt {} · attempt {} -->\n",
@@ -149,15 +173,34 @@ async fn report(
         made.id,
         chosen.id(),
         prompt.version,
-        attempt.lease.attempt,
+        lease.attempt,
     );
-    let stem = layout::step_stem(&step.step_name);
-    let own = place.folder.join(layout::step_report(stem));
-    let root = place.root()?;
-    for path in [&own, &place.folder.join(layout::QUALITY_REPORT)] {
-        root.write(path, text.as_bytes()).map_err(|error| unwritable(path, &error))?;
+    let path = reports::keep(app, place, subject, step, &text)?;
+    Ok((verdict, artifact("quality-report", "qa_report", &path, text.as_bytes())))
+}
+
+/// The sandbox shows a judge the worktree read-only. Without it the files are compared.
+async fn prove_unchanged(
+    attempt: &Attempt<'_>,
+    place: &Place,
+    step: &StepRun,
+    chosen: &Chosen,
+) -> Result<(), JobError> {
+    match chosen.confinement {
+        Confinement::Bwrap => return Ok(()),
+        Confinement::Off => {}
     }
-    Ok((verdict, artifact("quality-report", "qa_report", &own, text.as_bytes())))
+    let changed = place.changed(attempt.subject).await?;
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "qa of {} by engine {} changed the worktree ({}); its verdict does not count",
+        step.step_name,
+        chosen.id(),
+        changed.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ")
+    );
+    Err(JobError::retry(ErrorCategory::Codex, "tree_changed", message).with("engine_id", chosen.id()))
 }
 
 /// A produced file with hash and size.
@@ -171,30 +214,22 @@ pub fn artifact(name: &str, kind: &str, path: &Path, content: &[u8]) -> NewArtif
     }
 }
 
-fn detail(
-    attempt: &Attempt<'_>,
-    step: &StepRun,
-    chosen: &Chosen,
-    prompt: &Prompt,
-    verdict: &Verdict,
-    made: &Made,
-    report_path: &str,
-) -> Map<String, Value> {
+fn detail(attempt: &Attempt<'_>, step: &StepRun, facts: &Value) -> Map<String, Value> {
     let run = &attempt.subject.run;
-    let facts = json!({
+    let of = |key: &str| facts.get(key).cloned().unwrap_or(Value::Null);
+    known(json!({
         "protocol_run_id": run.id,
         "step_run_id": step.id,
-        "verdict_line": verdict.line(),
-        "why": verdict.why(),
-        "summary": summary(&made.text),
-        "report_path": report_path,
-        "estimated_tokens": {"qa": tokens::estimate(&prompt.text)},
-        "prompt_versions": prompt.versions,
-        "qa_engine_id": chosen.id(),
-        "model": chosen.model,
+        "verdict_line": of("verdict_line"),
+        "why": of("why"),
+        "summary": of("summary"),
+        "report_path": of("report_path"),
+        "estimated_tokens": of("estimated_tokens"),
+        "prompt_versions": of("prompt_versions"),
+        "engine_id": of("engine_id"),
+        "model": of("model"),
         "spec_hash": run.spec_hash,
-    });
-    known(facts)
+    }))
 }
 
 /// The facts of an object that say something.
@@ -205,18 +240,11 @@ pub fn known(facts: Value) -> Map<String, Value> {
     }
 }
 
-fn result(
-    chosen: &Chosen,
-    prompt: &Prompt,
-    verdict: &Verdict,
-    made: &Made,
-    file: &NewArtifact,
-    is_brief: bool,
-) -> Value {
-    let (engine, model) = if is_brief { ("qa_engine_id", "qa_model") } else { ("engine_id", "model") };
+/// Result of the call: what a later attempt needs to answer without asking again.
+fn facts(chosen: &Chosen, prompt: &Prompt, verdict: &Verdict, made: &Made, file: &NewArtifact) -> Value {
     json!({
-        engine: chosen.id(),
-        model: chosen.model,
+        "engine_id": chosen.id(),
+        "model": chosen.model,
         "prompt_versions": prompt.versions,
         "prompt_path": prompt.path,
         "report_path": file.path,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tg_core::{ids::CallId, layout, protocol::ProtocolRun};
 
-use super::{JobError, subject::Subject};
+use super::{JobError, reports, subject::Subject};
 use crate::{
     app::App,
     git::{
@@ -60,8 +60,16 @@ pub async fn prepare(app: &App, lease: &Lease, subject: &Subject) -> Result<Plac
         None => repository.fetch_base(&run.base_branch).await?,
     };
     let holder = Holder { job: lease.job_id.clone(), fence: lease.fence };
-    let (tree, leftover) =
-        repository.ensure_worktree(path, run.id, &run.protocol_name, &base_sha, &holder).await?;
+    let (tree, leftover) = repository
+        .ensure_worktree_keeping(
+            path,
+            run.id,
+            &run.protocol_name,
+            &base_sha,
+            &holder,
+            &reports::paths(subject),
+        )
+        .await?;
     let folder = layout::protocol_root(&run.protocol_name);
     if run.base_sha.as_deref() != Some(base_sha.as_str()) || run.worktree_path.is_none() {
         let mut tx = app.db.begin().await.map_err(JobError::from)?;
@@ -72,7 +80,9 @@ pub async fn prepare(app: &App, lease: &Lease, subject: &Subject) -> Result<Plac
             .map_err(JobError::from)?;
         tx.commit().await.map_err(JobError::from)?;
     }
-    Ok(Place { repository, tree, folder, leftover })
+    let place = Place { repository, tree, folder, leftover };
+    reports::restore(app, &place, subject)?;
+    Ok(place)
 }
 
 /// Worktree of a run, made or not.
@@ -126,6 +136,15 @@ impl Place {
         }
         let bytes = root.read(relative, cap).map_err(|error| unreadable(relative, &error))?;
         Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// Paths that differ from the branch's tip, our own reports left out; the first thousand.
+    pub async fn changed(&self, subject: &Subject) -> Result<Vec<String>, JobError> {
+        let reports: Vec<String> =
+            reports::paths(subject).iter().map(|path| path.display().to_string()).collect();
+        let listed = self.repository.changes(&self.tree, 1000).await?;
+        let paths = listed.iter().filter_map(|line| line.get(3..));
+        Ok(paths.filter(|path| !reports.iter().any(|report| report == path)).map(str::to_owned).collect())
     }
 
     /// Pushes the branch and records what the remote has. A failed push is told, not raised: the commit

@@ -12,8 +12,6 @@ use tg_core::{
     lifecycle::Signal,
     naming::plan_subject,
     plan::{self, Plan, PlanError, StepFile},
-    protocol::CallStatus,
-    scope::Scope,
     spec::{self, BuildOptions, Places, ProtocolSpec},
     status::{ReasonCode, StatusReason},
     tokens,
@@ -23,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     brief,
     call::{self, Ask, Prompt},
-    commit::{self, About},
+    commit::{self, About, By},
     engine_choice::{self, Chosen, ModelRole},
     entry,
     gate::{self, Gate},
@@ -88,8 +86,8 @@ async fn signal(attempt: &Attempt<'_>) -> Result<Signal, JobError> {
         Err(signal) => return Ok(signal),
     };
     let title = plan_subject(&subject.run.protocol_name);
-    let by = Some((&chosen, &planned.prompt));
-    let message = commit::new(lease, subject, &title, "00", About::Plan, by);
+    let by = By::of(&chosen, &planned.prompt);
+    let message = commit::new(lease, subject, &title, "00", About::Plan, Some(&by));
     let sha = place.repository.commit(&place.tree, &message).await?;
     failpoint::pass(app.config.failpoint.as_deref(), "plan.committed");
     finish(attempt, &place, &spec, planned.facts, sha).await
@@ -111,21 +109,10 @@ fn no_repository(subject: &Subject, sentence: String) -> Signal {
 
 /// Commit of an earlier attempt of this job that died before it could answer.
 async fn earlier(attempt: &Attempt<'_>, place: &Place) -> Result<Option<String>, JobError> {
-    let Attempt { app, lease, subject, .. } = *attempt;
-    let mut tx = app.db.read().await?;
-    let filter = store::call::Filter {
-        run: Some(subject.run.id),
-        run_kind: Some("plan".to_owned()),
-        ..Default::default()
-    };
-    let calls = store::call::list(&mut tx, &Scope::All, &filter, 20).await?;
-    drop(tx);
-    let job = &lease.job_id.0;
-    let answered =
-        calls.iter().any(|call| call.status == CallStatus::Succeeded && call.job_id.as_ref() == Some(job));
-    if !answered {
+    if call::earlier(attempt, None, "plan").await?.is_none() {
         return Ok(None);
     }
+    let job = &attempt.lease.job_id.0;
     let base = &place.tree.base_sha;
     Ok(place.repository.find_trailer(&place.tree, base, commit::JOB_TRAILER, job).await?)
 }

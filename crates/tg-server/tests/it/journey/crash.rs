@@ -69,6 +69,25 @@ async fn a_worker_that_wakes_up_late_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_delivered_twice_calls_its_engine_once() {
+    let app = short(&[]).make().await;
+    let run = app.create(NAME, None).await;
+    app.start(run).await;
+    let mut delivered = Vec::new();
+    while let Some(lease) = app.take().await {
+        app.finish(lease.clone()).await;
+        delivered.push(lease);
+    }
+    assert_eq!(app.standing(run).await, "completed | 00-setup.md completed | 01-work.md completed");
+    let (calls, events) = (app.calls(run).await.len(), app.events(run).await.len());
+    for lease in &delivered {
+        let again = tg_server::jobs::run(&app.app, lease, &tokio_util::sync::CancellationToken::new()).await;
+        assert_eq!(again, Ok(None), "{}", lease.job.kind());
+    }
+    assert_eq!((app.calls(run).await.len(), app.events(run).await.len()), (calls, events));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_dead_attempt_left_is_kept_aside_and_the_next_starts_clean() {
     let rules = [
         json!({"match": {"phase": "execute", "step": "00-setup.md", "attempt": 1}, "do": [
