@@ -5,6 +5,7 @@
 mod bad_input;
 mod cli;
 mod codex;
+mod containment;
 mod crash;
 mod demo;
 mod doctor;

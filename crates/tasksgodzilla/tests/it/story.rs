@@ -20,6 +20,8 @@ const LEASE: &str = "2";
 /// A state directory, a repository and its remote.
 pub struct Story {
     pub env: TestEnv,
+    /// Its project and its run: the first of both, unless another story was told there before.
+    pub id: i64,
     pub repository: PathBuf,
     pub remote: PathBuf,
 }
@@ -40,16 +42,21 @@ impl Story {
         let mut env = TestEnv::new();
         let (repository, remote) = env.repository_with_remote("repo");
         env.set("TASKSGODZILLA_LEASE_SECONDS", LEASE).set("TASKSGODZILLA_SCHEDULER_INTERVAL_SECONDS", "0.2");
-        Self { env, repository, remote }
+        Self { env, id: 1, repository, remote }
     }
 
     /// With a script for the scripted engine.
     pub fn scripted(rules: &Value) -> Self {
         let mut story = Self::new();
-        let path = story.env.path("script.json");
-        std::fs::write(&path, rules.to_string()).unwrap();
-        story.env.set("TASKSGODZILLA_DUMMY_SCRIPT", path.to_str().unwrap());
+        story.script(rules);
         story
+    }
+
+    /// From now on the scripted engine follows this script.
+    pub fn script(&mut self, rules: &Value) {
+        let path = self.env.path("script.json");
+        std::fs::write(&path, rules.to_string()).unwrap();
+        self.env.set("TASKSGODZILLA_DUMMY_SCRIPT", path.to_str().unwrap());
     }
 
     /// The command line that begins the run.
@@ -70,7 +77,7 @@ impl Story {
 
     /// The run.
     pub fn run(&self) -> Value {
-        self.env.run(&["protocols", "show", "1", "--json"]).ok().json()
+        self.env.run(&["protocols", "show", &self.id.to_string(), "--json"]).ok().json()
     }
 
     /// Its events, oldest first.
@@ -82,17 +89,26 @@ impl Story {
 
     /// Its engine calls.
     pub fn calls(&self) -> Vec<Value> {
-        self.list(&["runs", "list", "--protocol", "1", "--limit", "500"])
+        self.list(&["runs", "list", "--protocol", &self.id.to_string(), "--limit", "500"])
     }
 
     /// The worktree of the run.
     pub fn worktree(&self) -> PathBuf {
-        self.env.home().join("projects/1/worktrees").join(BRANCH)
+        self.env.home().join(format!("projects/{}/worktrees/{BRANCH}", self.id))
     }
 
     /// Home of the engine: agents of all attempts share it and nothing else.
     pub fn engine_home(&self) -> PathBuf {
-        self.env.home().join("engines/1/dummy")
+        self.env.home().join(format!("engines/{}/dummy", self.id))
+    }
+
+    /// Names of what lies beside the state directory: nothing is added there by a run.
+    pub fn around(&self) -> BTreeSet<String> {
+        std::fs::read_dir(self.env.path("."))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .filter(|name| name != "home")
+            .collect()
     }
 
     /// Lines of a file that agents keep in their home.
@@ -137,11 +153,29 @@ impl Story {
         left
     }
 
+    /// Fails the test unless the run rests in a state that is what it says: completed, or at a halt with
+    /// its reason. Nobody works any more and nothing is lost.
+    #[track_caller]
+    pub fn ended_honestly(&self, said: &Ended) -> Value {
+        let run = self.run();
+        match run["status"].as_str().unwrap() {
+            "completed" => drop(self.completed_once(said)),
+            "blocked" | "failed" => {
+                assert!(run["status_reason"]["message"].is_string(), "{run}");
+                said.refused(1, run["status_reason"]["code"].as_str().unwrap());
+            }
+            other => panic!("the run is {other}: {said:?}"),
+        }
+        self.nothing_lost();
+        self.nobody_works();
+        run
+    }
+
     /// Events are without a gap, and `verify` finds chain, rows and commits whole.
     pub fn nothing_lost(&self) {
         let events = self.events();
         let at = |event: &Value, key: &str| usize::try_from(event[key].as_i64().unwrap()).unwrap();
-        let of_project: Vec<_> = events.iter().filter(|event| event["project_id"] == 1).collect();
+        let of_project: Vec<_> = events.iter().filter(|event| event["project_id"] == self.id).collect();
         for (index, event) in of_project.iter().enumerate() {
             assert_eq!(at(event, "project_seq"), index + 1, "{events:#?}");
         }

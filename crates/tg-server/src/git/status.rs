@@ -76,16 +76,16 @@ impl Repository {
         Ok(())
     }
 
-    /// Says which paths differ from the branch's tip, with status letters (porcelain form, control
-    /// characters escaped), at most `limit`.
+    /// Says what a commit would take: paths that differ from the branch's tip, with status letters
+    /// (porcelain form, control characters escaped), at most `limit`. A repository inside the worktree
+    /// is not among them.
     ///
     /// # Errors
     /// When git fails.
     pub async fn changes(&self, tree: &Worktree, limit: usize) -> Result<Vec<String>, GitError> {
         let status = self.status(tree).await?;
-        let nested = status.nested.iter().map(|path| format!("?? {}/", shown(path)));
         let entries = status.entries.iter().map(|(letters, path)| format!("{letters} {}", shown(path)));
-        Ok(entries.chain(nested).take(limit).collect())
+        Ok(entries.take(limit).collect())
     }
 }
 

@@ -86,7 +86,7 @@ pub async fn make(attempt: &Attempt<'_>, chosen: &Chosen, ask: Ask<'_>) -> Resul
     let request = request(attempt, chosen, &ask, &id)?;
     let wrap = wrap(app, chosen, &request)?;
     begin(attempt, chosen, &ask, &id).await?;
-    let redactor = redactor(app, chosen);
+    let redactor = redactor(app);
     let limits = supervise::Limits {
         wall: ask.wall,
         idle: app.config.engine_idle,
@@ -320,14 +320,9 @@ pub async fn tell(attempt: &Attempt<'_>, events: &[Event]) -> Result<(), JobErro
     Ok(())
 }
 
-fn redactor(app: &App, chosen: &Chosen) -> Redactor {
-    let secrets: Vec<_> = app
-        .config
-        .engine_environment
-        .get(chosen.id())
-        .map(|variables| variables.iter().map(|(_, value)| value.clone()).collect())
-        .unwrap_or_default();
-    Redactor::new(&secrets)
+/// Takes out everything that is secret here, also what this engine was not given: it may have found it.
+fn redactor(app: &App) -> Redactor {
+    Redactor::new(&app.config.secrets())
 }
 
 fn estimate(prompt: &str, output_bytes: u64) -> Usage {

@@ -17,7 +17,7 @@ fn side_by_side<T: Send>(cases: Vec<T>, case: impl Fn(T) + Sync) {
         for _ in 0..4 {
             scope.spawn(|| {
                 while let Some(one) = next() {
-                    case(one)
+                    case(one);
                 }
             });
         }
