@@ -105,17 +105,22 @@ fn a_remote_that_goes_away_in_the_middle_loses_no_work_and_its_return_cures() {
     let mut world = World::new();
     world.script(&json!([
         {"match": {"phase": "plan", "step": ""}, "do": [{"structured": plan(&[("01-work.md", WORK)])}]},
+        {"match": {"phase": "execute", "step": "00-setup.md"}, "do": [{"sleep_ms": 1500}, {"final": "Done."}]},
+        // Longer than the first tries of the push that failed: those must leave this agent alone.
         {"match": {"phase": "execute", "step": "01-work.md"},
-            "do": [{"sleep_ms": 1500}, {"write": ["work.txt", "work\n"]}, {"final": "Done."}]},
+            "do": [{"write": ["work.txt", "work\n"]}, {"sleep_ms": 4000}, {"final": "Done."}]},
     ]));
     let running = world.env.start(&world.arguments("dummy", &["--skip-simple-decompose"]));
+    let runs = world.env.home().join("runs");
     let worktree = world.env.home().join("projects/1/worktrees/0001-do-the-work");
-    wait_until(|| worktree.join(".protocols/0001-do-the-work/outputs/00-setup.md").exists());
+    wait_until(|| runs.read_dir().is_ok_and(|calls| calls.count() == 2));
     let remote = world.remote.clone().unwrap();
     let away = remote.with_extension("away");
     fs::rename(&remote, &away).unwrap();
     let run = world.blocked(&running.end(), "push_failed", "check the address");
     assert_eq!(fs::read_to_string(worktree.join("work.txt")).unwrap(), "work\n", "the work itself stands");
+    let executed = world.calls(&run).iter().filter(|call| call["run_kind"] == "exec").count();
+    assert_eq!(executed, 2, "no agent works twice because a push fails");
 
     // Back again: what the hint says completes the run, and no step is done twice.
     fs::rename(&away, &remote).unwrap();
