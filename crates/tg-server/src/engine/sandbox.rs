@@ -151,7 +151,8 @@ impl Sandbox {
 
 /// A path that can be bound: absolute and not so high up that it shows everything.
 fn bindable(path: &Path) -> Result<(), String> {
-    if !path.is_absolute() || path.components().count() < 3 {
+    // A folder this high up is the machine's and not an engine's; a file may lie anywhere.
+    if !path.is_absolute() || (path.components().count() < 3 && !path.is_file()) {
         return Err(format!("{} is too wide to be shown to an engine", path.display()));
     }
     if !path.exists() {

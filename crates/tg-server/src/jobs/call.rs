@@ -81,10 +81,10 @@ pub struct Made {
 
 /// Makes one call and waits for its end. A failed call is closed here, with its error.
 pub async fn make(attempt: &Attempt<'_>, chosen: &Chosen, ask: Ask<'_>) -> Result<Made, JobError> {
-    let Attempt { app, lease, cancel, .. } = *attempt;
+    let Attempt { app, lease, cancel, subject, .. } = *attempt;
     let id = CallId(uuid::Uuid::now_v7().to_string());
     let request = request(attempt, chosen, &ask, &id)?;
-    let wrap = wrap(app, chosen, &request)?;
+    let wrap = wrap(app, subject, chosen, &request)?;
     begin(attempt, chosen, &ask, &id).await?;
     let redactor = redactor(app);
     let limits = supervise::Limits {
@@ -229,16 +229,19 @@ fn request(attempt: &Attempt<'_>, chosen: &Chosen, ask: &Ask<'_>, id: &CallId) -
     })
 }
 
-fn wrap(app: &App, chosen: &Chosen, request: &Request) -> Result<Wrap, JobError> {
+fn wrap(app: &App, subject: &Subject, chosen: &Chosen, request: &Request) -> Result<Wrap, JobError> {
     if chosen.confinement == Confinement::Off {
         return Ok(Wrap::None);
     }
+    let mut read_only = chosen.program.roots.clone();
+    // The `.git` an agent sees borrows its objects from there; nothing else of it is shown.
+    read_only.push(app.config.home.control_repo(subject.project.id).join("objects"));
     let grant = Grant {
         worktree: request.directory.clone(),
         role: request.role,
         home: request.home.clone(),
         call_dir: request.call_dir.clone(),
-        read_only: chosen.program.roots.clone(),
+        read_only,
         network: chosen.id() != DUMMY_ENGINE,
     };
     app.sandbox.wrap(&grant).map_err(|why| {

@@ -234,3 +234,19 @@ fn a_resumed_session_is_named_before_the_prompt() {
     assert!(follows(&words, "-c", "sandbox_mode=workspace-write"));
     assert!(!words.contains(&"-C".to_owned()) && !words.contains(&"-s".to_owned()));
 }
+
+#[test]
+fn a_flood_of_long_items_is_not_kept() {
+    let long = "x".repeat(500_000);
+    let mut reader = Codex.reader(&request());
+    for at in 0..50 {
+        reader.line(Pipe::Err, &format!("ERROR {at} {long}"));
+        reader.line(Pipe::Out, &serde_json::json!({"type": "error", "message": long}).to_string());
+        let item = serde_json::json!({"id": at, "type": "error", "message": long});
+        reader.line(Pipe::Out, &serde_json::json!({"type": "item.completed", "item": item}).to_string());
+    }
+    let reading = reader.finish(Exit::Status(1));
+    let kept: usize = reading.warnings.iter().map(String::len).sum();
+    assert!(kept <= 50_000, "{kept}");
+    assert!(reading.outcome.unwrap_err().message.len() <= 1000);
+}

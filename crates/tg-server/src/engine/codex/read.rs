@@ -12,6 +12,8 @@ use super::super::{EngineFailure, Exit, FailKind, Pipe, Progress, Reader, Readin
 const KEPT_LINES: usize = 40;
 /// Notes and open tools that are kept; a flood of them must not fill the memory.
 const KEPT: usize = 200;
+/// Most characters of each.
+const KEPT_CHARACTERS: usize = 1000;
 
 /// Reads one run of codex.
 pub(super) struct CodexReader {
@@ -91,7 +93,7 @@ impl CodexReader {
 
     fn warn(&mut self, text: String) -> Vec<Progress> {
         if self.warnings.len() < KEPT {
-            self.warnings.push(text.clone());
+            self.warnings.push(short(&text));
         }
         vec![Progress::Warning(text)]
     }
@@ -106,7 +108,7 @@ impl CodexReader {
                 // The first half tells the cause, the last line how it ended.
                 self.errors.remove(KEPT_LINES / 2);
             }
-            self.errors.push(line.trim_end().to_owned());
+            self.errors.push(short(line.trim_end()));
         }
         vec![Progress::Raw]
     }
@@ -139,7 +141,7 @@ impl CodexReader {
             Line::ItemCompleted { item } => self.completed(&item),
             Line::Error { message } if message.starts_with("Reconnecting") => vec![Progress::Retry(message)],
             Line::Error { message } => {
-                self.last_error = Some(message.clone());
+                self.last_error = Some(short(&message));
                 vec![Progress::Warning(message)]
             }
             Line::Other => vec![Progress::Raw],
@@ -148,7 +150,7 @@ impl CodexReader {
 
     fn started(&mut self, item: &Value) -> Vec<Progress> {
         let Some(tool) = tool(item) else { return vec![Progress::Raw] };
-        if self.open.len() < KEPT && self.open.insert(text(item, "id").to_owned()) {
+        if self.open.len() < KEPT && self.open.insert(short(text(item, "id"))) {
             return vec![Progress::ToolStart(tool)];
         }
         vec![Progress::Raw]
@@ -176,7 +178,7 @@ impl CodexReader {
         let exit = item.get("exit_code").and_then(Value::as_i64).and_then(|code| i32::try_from(code).ok());
         let mut progress = Vec::new();
         // Some commands show up only when they are over.
-        if !self.open.remove(text(item, "id")) {
+        if !self.open.remove(&short(text(item, "id"))) {
             progress.push(Progress::ToolStart(tool.clone()));
         }
         progress.push(Progress::ToolEnd { exit });
@@ -263,6 +265,11 @@ impl Reader for CodexReader {
         let final_text = if outcome.is_ok() { self.last_text } else { None };
         Reading { outcome, final_text, session: self.session, usage: self.usage, warnings: self.warnings }
     }
+}
+
+/// The beginning of a text that is kept beside others: a flood of long ones must not fill the memory.
+fn short(text: &str) -> String {
+    text.chars().take(KEPT_CHARACTERS).collect()
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {

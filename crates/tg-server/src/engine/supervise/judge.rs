@@ -18,6 +18,8 @@ use crate::{
 const ANSWER_BYTES: u64 = 4 * 1024 * 1024;
 /// Most of a bad answer that is told, in characters.
 const TOLD: usize = 300;
+/// Most characters of a failure's sentence.
+const MESSAGE: usize = 2000;
 
 /// A call that did not come to run.
 pub(super) fn never_ran(failure: EngineFailure) -> Ended {
@@ -89,8 +91,10 @@ pub(super) fn judge(
         }
     }
     Ended {
-        outcome: outcome
-            .map_err(|failure| EngineFailure { message: redactor.text(&failure.message), ..failure }),
+        outcome: outcome.map_err(|failure| {
+            let told: String = failure.message.chars().take(MESSAGE).collect();
+            EngineFailure { message: redactor.text(&told), ..failure }
+        }),
         final_text,
         structured,
         session,
