@@ -32,11 +32,11 @@ fn defaults_are_those_of_the_contract() {
     assert_eq!((config.api_host.to_string(), config.api_port), ("127.0.0.1".to_owned(), 8010));
     assert_eq!((config.worker_concurrency, config.project_concurrency), (4, 2));
     assert_eq!(config.lease, Duration::from_secs(15));
-    assert_eq!(config.step_stuck, Some(Duration::from_secs(3600)));
-    assert_eq!(config.engine_timeout, Duration::from_secs(180));
+    assert_eq!(config.step_stuck, Some(Duration::from_hours(1)));
+    assert_eq!(config.engine_timeout, Duration::from_mins(3));
     assert_eq!(config.max_loop_iterations, 20);
     assert_eq!(config.run_log_max_bytes, 50 * 1024 * 1024);
-    assert_eq!(config.git_timeout, Duration::from_secs(600));
+    assert_eq!(config.git_timeout, Duration::from_mins(10));
     assert!(!config.sandbox_off && !config.log_json && config.warnings.is_empty());
     assert_eq!(config.models.planning, None);
 }

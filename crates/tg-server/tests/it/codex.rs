@@ -79,7 +79,8 @@ fn every_transcript_is_read_as_expected() {
     for (name, wanted) in &expected {
         let (out, err) = transcript(name);
         assert!(!out.is_empty() || !err.is_empty(), "{name}");
-        let exit = wanted["exit"].as_i64().map_or(Exit::Stopped, |status| Exit::Status(status as i32));
+        let exit = wanted["exit"].as_i64();
+        let exit = exit.map_or(Exit::Stopped, |status| Exit::Status(i32::try_from(status).unwrap()));
         let (reading, seen) = read(&request(), &out, &err, exit);
         assert_eq!(reading.session.as_deref(), wanted["session"].as_str(), "{name}");
         let usage = reading.usage.map(|usage| {
@@ -154,10 +155,7 @@ fn a_transcript_cut_anywhere_is_no_success() {
                 out.lines().enumerate().filter(|(at, _)| *at != gone).map(|(_, line)| line).collect();
             let is_end = |line: &&str| line.contains("\"turn.completed\"");
             let (reading, _) = read(&request(), &rest.join("\n"), &err, Exit::Status(0));
-            assert!(
-                reading.outcome.is_err() || rest.iter().any(|line| is_end(line)),
-                "{name} without line {gone}"
-            );
+            assert!(reading.outcome.is_err() || rest.iter().any(is_end), "{name} without line {gone}");
         }
     }
 }

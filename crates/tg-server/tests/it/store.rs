@@ -74,7 +74,7 @@ async fn projects_and_runs_come_back_as_written(test: TestDatabase) {
     let second = database::project(&mut tx, "second").await;
     let all = store::project::list(&mut tx, &Scope::All, 10).await.unwrap();
     assert_eq!(all, [second.clone(), project.clone()], "newest first");
-    assert_eq!(store::project::list(&mut tx, &Scope::All, 1).await.unwrap(), [second.clone()]);
+    assert_eq!(store::project::list(&mut tx, &Scope::All, 1).await.unwrap(), std::slice::from_ref(&second));
 
     let stored = store::protocol::load(&mut tx, &Scope::All, run).await.unwrap();
     assert_eq!(
@@ -100,7 +100,7 @@ async fn a_repository_finds_its_project(test: TestDatabase) {
         git_url: "https://example.test/a.git".to_owned(),
         local_path: Some("/home/me/a".to_owned()),
         base_branch: "main".to_owned(),
-        default_models: Default::default(),
+        default_models: tg_core::project::ModelDefaults::default(),
     };
     let local = store::project::insert(&mut tx, &new, NOW).await.unwrap();
     new.local_path = None;
@@ -113,12 +113,13 @@ async fn a_repository_finds_its_project(test: TestDatabase) {
 }
 
 async fn what_a_job_records_comes_back(test: TestDatabase) {
+    use store::{protocol, step};
+
     let (_, run) = database::seeded(&test.db).await;
     plan(&test.db, run, vec![planned(0, "01-one.md"), planned(1, "02-two.md")]).await;
     let lease = lease(&test.db, run).await;
     let config = json!({ "protocol_spec": { "steps": [] } });
     let mut tx = test.db.begin().await.unwrap();
-    use store::{protocol, step};
     protocol::set_worktree(&mut tx, &lease, run, "/w/1", ".protocols/0001-hello", "aaa", NOW + 1)
         .await
         .unwrap();
@@ -277,7 +278,7 @@ async fn conflicts_are_named(test: TestDatabase) {
         protocol_name: "0001-hello".to_owned(),
         auto_advance: false,
         engine: None,
-        models: Default::default(),
+        models: tg_core::project::ModelDefaults::default(),
         base_branch: "main".to_owned(),
         description: None,
         sandbox_off: false,
@@ -661,7 +662,7 @@ async fn a_reading_transaction_cannot_write(test: TestDatabase) {
         git_url: "x".to_owned(),
         local_path: None,
         base_branch: "main".to_owned(),
-        default_models: Default::default(),
+        default_models: tg_core::project::ModelDefaults::default(),
     };
     assert!(store::project::insert(&mut tx, &new, NOW).await.is_err());
 }

@@ -106,7 +106,7 @@ impl Fixture {
             config,
             request,
             limits: Limits {
-                wall: Duration::from_secs(60),
+                wall: Duration::from_mins(1),
                 idle: Duration::from_secs(30),
                 grace: Duration::from_secs(3),
                 log_bytes: 1024 * 1024,
@@ -182,10 +182,10 @@ impl Fixture {
 
     /// Everything the engine said, a line each.
     pub fn said(&self) -> String {
-        let texts = self.seen().into_iter().filter_map(|item| match item {
-            Progress::Text(text) => Some(text),
-            _ => None,
-        });
+        let texts = self
+            .seen()
+            .into_iter()
+            .filter_map(|item| if let Progress::Text(text) = item { Some(text) } else { None });
         texts.collect::<Vec<_>>().join("\n")
     }
 
