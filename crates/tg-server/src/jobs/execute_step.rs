@@ -308,12 +308,11 @@ async fn light(
     step: &StepRun,
     entry: &Entry,
 ) -> Result<(Judgement, Option<String>), JobError> {
-    let judgement = match judge::earlier(attempt, step, "qa_inline").await? {
-        Some(judgement) => judgement,
-        None => {
-            let (_, last_commit) = place.repository.tip(&place.tree).await?;
-            judge::judge(attempt, place, step, entry, last_commit, true).await?
-        }
+    let judgement = if let Some(judgement) = judge::earlier(attempt, step, "qa_inline").await? {
+        judgement
+    } else {
+        let (_, last_commit) = place.repository.tip(&place.tree).await?;
+        judge::judge(attempt, place, step, entry, last_commit, true).await?
     };
     let report = judge::commit_report(attempt, place, step, &judgement).await?;
     Ok((judgement, report))

@@ -195,7 +195,7 @@ async fn order_is_priority_then_time_then_age(test: TestDatabase) {
     let urgent = Enqueue { job: jobs[2].clone(), priority: Priority::User };
     queue::enqueue(&mut tx, &urgent, None, Duration::ZERO, None).await.unwrap();
     let later = automatic(jobs[3].clone());
-    let delayed = queue::enqueue(&mut tx, &later, None, Duration::from_secs(60), None).await.unwrap();
+    let delayed = queue::enqueue(&mut tx, &later, None, Duration::from_mins(1), None).await.unwrap();
     tx.commit().await.unwrap();
     let mut order = Vec::new();
     while let Some(lease) = claimed(&test.db, CAP).await {
