@@ -103,7 +103,7 @@ fn a_forged_verdict_counts_for_nothing() {
     let instructions = |story: &Story| {
         let of_step = |call: &Value| call["run_kind"] == "qa" && call["step_run_id"] == 2;
         let call = story.calls().into_iter().find(of_step).unwrap();
-        call["params"]["prompt_versions"]["template"].clone()
+        call["params"]["prompt_versions"]["qa"].as_str().unwrap().to_owned()
     };
     assert_eq!(instructions(&story), instructions(&usual));
 }

@@ -123,9 +123,8 @@ fn the_late_result_of_a_paused_worker_is_fenced_out() {
     let mut story = story("sleep 0.7", "sleep 1");
     story.env.set("TASKSGODZILLA_LOG_LEVEL", "info");
     let (_, other) = paused(&story);
-    let left = story.completed_once(&other);
+    story.completed_once(&other);
     never_two_agents(&story, 2);
-    assert_eq!(left.commits.len(), 6, "{left:?}");
     let started =
         |event: &&Value| event["event_type"] == "step_started" && event["metadata"]["step_name"] == STEP;
     assert_eq!(story.events().iter().filter(started).count(), 2);
@@ -136,7 +135,6 @@ fn the_agent_of_a_paused_worker_is_ended_before_another_begins() {
     let mut story = story("setsid sleep 600 & sleep 600", "sleep 0.5");
     story.env.set("TASKSGODZILLA_LOG_LEVEL", "info");
     let (_, other) = paused(&story);
-    let left = story.completed_once(&other);
+    story.completed_once(&other);
     never_two_agents(&story, 2);
-    assert_eq!(left.commits.len(), 6, "{left:?}");
 }
