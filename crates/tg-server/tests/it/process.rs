@@ -52,7 +52,7 @@ async fn a_missing_program_is_told_apart() {
 #[tokio::test]
 async fn a_slow_command_is_stopped_with_what_it_started() {
     let mark = format!("TG_TEST_MARK=slow-{}", std::process::id());
-    let mut command = shell("sleep 300 & sleep 300");
+    let mut command = shell("setsid sleep 300 & sleep 300");
     command.environment.push(("TG_TEST_MARK".into(), mark.split_once('=').unwrap().1.into()));
     command.timeout = Duration::from_millis(300);
     let start = Instant::now();
