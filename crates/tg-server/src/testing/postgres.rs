@@ -34,7 +34,7 @@ umask 077
 cd /
 dir=$(mktemp -d /tmp/tg-postgres.XXXXXX) || exit 1
 trap 'rm -rf "$dir"' EXIT
-trap '' INT TERM HUP
+trap '' INT TERM HUP PIPE
 "$1/initdb" -D "$dir/data" -U tester --auth=trust --encoding=UTF8 --locale=C --no-sync >"$dir/initdb.log" 2>&1 || {
   echo "failed: $(tail -n 3 "$dir/initdb.log" | tr '\n' ' ')"
   exit 1
@@ -44,8 +44,13 @@ trap '' INT TERM HUP
 server=$!
 echo "ready: $dir"
 read -r _
-kill -QUIT "$server"
-wait "$server"
+# A server that has only just been started still ignores the signal, so it is sent until it is obeyed.
+left=100
+while kill -QUIT "$server" 2>/dev/null; do
+  left=$((left - 1))
+  [ "$left" -gt 0 ] || kill -KILL "$server"
+  sleep 0.1
+done
 "#;
 
 struct Server {
