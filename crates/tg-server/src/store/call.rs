@@ -132,15 +132,15 @@ mod sql {
                   reasoning_tokens = $9, cost_usd = $10, cost_cents = $11, finished_at = $12, updated_at = $12 \
                   WHERE id = $13 AND job_id = $14 AND status = 'running'";
         ABANDON = "UPDATE codex_runs SET status = 'failed', error = $1, finished_at = $2, updated_at = $2 \
-                   WHERE job_id = $3 AND status IN ('queued', 'running')";
+                   WHERE job_id = $3 AND finished_at IS NULL";
         STOP = "UPDATE codex_runs SET status = $1, error = $2, finished_at = $3, updated_at = $3 \
                 WHERE id = $4 AND status = 'running'";
         SETTLE_UNHELD = "UPDATE codex_runs SET status = CASE WHEN EXISTS (SELECT 1 FROM jobs j \
                          WHERE j.id = codex_runs.job_id AND j.state = 'cancelled') THEN 'cancelled' ELSE 'failed' END, \
-                         error = $1, finished_at = $2, updated_at = $2 WHERE status = 'running' AND NOT EXISTS \
+                         error = $1, finished_at = $2, updated_at = $2 WHERE finished_at IS NULL AND status = 'running' AND NOT EXISTS \
                          (SELECT 1 FROM jobs j WHERE j.id = codex_runs.job_id AND j.state = 'started')";
         HELD = "SELECT c.id FROM codex_runs c JOIN jobs j ON j.id = c.job_id \
-                WHERE c.status = 'running' AND j.state = 'started'";
+                WHERE c.finished_at IS NULL AND c.status = 'running' AND j.state = 'started'";
         LOAD = select!("id = $1 AND (CAST($2 AS BIGINT) IS NULL OR project_id = $2)");
         LIST_OF_STEP = select!(
             "step_run_id = $1 AND (CAST($2 AS BIGINT) IS NULL OR protocol_run_id = $2) \

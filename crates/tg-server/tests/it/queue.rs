@@ -259,8 +259,9 @@ async fn a_job_that_kills_its_worker_is_tried_three_times(test: TestDatabase) {
     let (_, jobs) = runs(&test.db, "demo", 1).await;
     let id = pushed(&test.db, jobs[0].clone()).await;
     let mut outcomes = Vec::new();
+    let mut expected = 1..;
     while let Some(lease) = claimed(&test.db, CAP).await {
-        assert_eq!(lease.attempt, outcomes.len() as i64 + 1, "each claim counts");
+        assert_eq!(Some(lease.attempt), expected.next(), "each claim counts");
         lose(&test.db, &id).await;
         outcomes.extend(rescued(&test.db).await.into_iter().map(|found| found.status));
     }

@@ -184,7 +184,7 @@ CREATE INDEX codex_runs_by_run ON codex_runs (protocol_run_id, id);
 CREATE INDEX codex_runs_by_step ON codex_runs (step_run_id, id);
 CREATE INDEX codex_runs_by_project ON codex_runs (project_id, id);
 CREATE INDEX codex_runs_by_kind ON codex_runs (run_kind, id);
-CREATE INDEX codex_runs_open ON codex_runs (job_id) WHERE status IN ('queued', 'running');
+CREATE INDEX codex_runs_open ON codex_runs (job_id) WHERE finished_at IS NULL;
 
 CREATE TABLE run_artifacts (
   id @identity@,
