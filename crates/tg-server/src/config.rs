@@ -70,6 +70,8 @@ pub struct Config {
     pub sandbox_off: bool,
     /// Binary of an engine by engine id (`TASKSGODZILLA_CODEX_BIN`, …), else PATH.
     pub engine_binaries: BTreeMap<String, PathBuf>,
+    /// Login folders shared with an engine, by engine id (`TASKSGODZILLA_CODEX_LOGIN`); none by default.
+    pub engine_logins: BTreeMap<String, PathBuf>,
     /// Extra arguments for the codex command line (`TASKSGODZILLA_CODEX_ARGS`, JSON list): own providers.
     pub codex_arguments: Vec<String>,
     /// Variables handed to an engine by engine id (keys, base URLs); never ours.
@@ -254,6 +256,11 @@ impl Config {
             sandbox_off: from.choice("TASKSGODZILLA_SANDBOX", &["auto", "off"])? == "off",
             engine_binaries: from
                 .path("TASKSGODZILLA_CODEX_BIN")?
+                .map(|path| ("codex".to_owned(), path))
+                .into_iter()
+                .collect(),
+            engine_logins: from
+                .path("TASKSGODZILLA_CODEX_LOGIN")?
                 .map(|path| ("codex".to_owned(), path))
                 .into_iter()
                 .collect(),

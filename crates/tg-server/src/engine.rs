@@ -78,6 +78,9 @@ pub struct Request {
     pub resume: Option<Session>,
     /// HOME of the engine: per project, never below the temp dir.
     pub home: PathBuf,
+    /// Folder of a login that a person shares with the engine by setting; writable for it, because
+    /// a CLI renews its login there.
+    pub login: Option<PathBuf>,
     /// Folder of this call; the engine itself sees only the `exchange` folder in it.
     pub call_dir: PathBuf,
     /// The outer sandbox is off, so the engine's own must hold.

@@ -125,6 +125,11 @@ pub static SETTINGS: &[Setting] = &[
     ),
     setting("TASKSGODZILLA_CODEX_BIN", "", "Path of the codex binary. Without it: `codex` on `PATH`."),
     setting(
+        "TASKSGODZILLA_CODEX_LOGIN",
+        "",
+        "Folder of a codex login to share with agents, such as `~/.codex` written out. Agents can read it; without it each project has a home of its own.",
+    ),
+    setting(
         "TASKSGODZILLA_CODEX_ARGS",
         "",
         "Further arguments for codex, a JSON list of strings, such as `-c` options for a provider of your own.",

@@ -22,12 +22,12 @@ static CARD: Card = Card {
     kind: "cli",
     program: "codex",
     default_model: None,
-    remedy: "install it with `npm install -g @openai/codex` and log in with `codex login`, or set TASKSGODZILLA_CODEX_BIN",
+    remedy: "install it with `npm install -g @openai/codex` or set TASKSGODZILLA_CODEX_BIN; then set CODEX_API_KEY, or share a login with TASKSGODZILLA_CODEX_LOGIN",
 };
 
-/// Its own state, below the engine's home.
+/// Its own state: below the engine's home, or the login a person shares.
 fn codex_home(request: &Request) -> PathBuf {
-    request.home.join("codex")
+    request.login.clone().unwrap_or_else(|| request.home.join("codex"))
 }
 
 impl Engine for Codex {
@@ -56,7 +56,10 @@ impl Engine for Codex {
         line.words(&["-c", "sandbox_workspace_write.exclude_slash_tmp=true"]);
         line.words(&["-c", "sandbox_workspace_write.exclude_tmpdir_env_var=true"]);
         // A file makes the folder: codex refuses a home that does not exist.
-        let mut files = vec![(codex_home(request).join(".tasksgodzilla"), Vec::new())];
+        let mut files = Vec::new();
+        if request.login.is_none() {
+            files.push((codex_home(request).join(".tasksgodzilla"), Vec::new()));
+        }
         if let Some(schema) = &request.schema {
             line.pair("--output-schema", request.schema_file());
             files.push((request.schema_file(), schema.to_string().into_bytes()));

@@ -31,6 +31,8 @@ pub struct Grant {
     pub role: Role,
     /// Engine's home, writable.
     pub home: PathBuf,
+    /// Login folder shared by setting, writable.
+    pub login: Option<PathBuf>,
     /// Folder of the call; only its `exchange` folder is shown, writable (last message file).
     pub call_dir: PathBuf,
     /// More paths to see read-only (engine's install root, control objects).
@@ -112,7 +114,7 @@ impl Sandbox {
         for folder in [&exchange, &grant.home] {
             std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         }
-        for path in [&grant.worktree, &grant.home, &exchange].into_iter().chain(&grant.read_only) {
+        for path in [&grant.worktree, &grant.home, &exchange].into_iter().chain(&grant.read_only).chain(&grant.login) {
             bindable(path)?;
         }
         let mut line = base(bwrap, grant.network);
@@ -128,6 +130,9 @@ impl Sandbox {
             line.bind("--ro-bind", &git);
         }
         line.bind("--bind", &grant.home);
+        if let Some(login) = &grant.login {
+            line.bind("--bind", login);
+        }
         line.bind("--bind", &exchange);
         line.word("--chdir");
         line.word(&grant.worktree);

@@ -32,6 +32,7 @@ fn request() -> Request {
         schema: None,
         resume: None,
         home: "/state/engines/1/codex".into(),
+        login: None,
         call_dir: "/state/runs/call".into(),
         unconfined: false,
         environment: Vec::new(),

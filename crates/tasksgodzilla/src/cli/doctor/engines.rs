@@ -95,6 +95,9 @@ fn login(config: &Config, id: &str) -> Option<String> {
     if !keys.is_empty() {
         return Some(format!("by {}", keys.join(", ")));
     }
+    if let Some(folder) = config.engine_logins.get(id) {
+        return folder.is_dir().then(|| format!("shared from {}", folder.display()));
+    }
     let own =
         id == "codex" && config.codex_arguments.iter().any(|argument| argument.contains("model_provider"));
     own.then(|| "own provider, set by TASKSGODZILLA_CODEX_ARGS".to_owned())
@@ -123,8 +126,8 @@ fn check(found: &Found) -> Check {
             &name,
             bad,
             format!("{version} at {}, not logged in", path.display()),
-            "set CODEX_API_KEY or OPENAI_API_KEY, or name a provider of your own with TASKSGODZILLA_CODEX_ARGS; \
-             a login in your own home is not shared with engines",
+            "set CODEX_API_KEY or OPENAI_API_KEY, share a login folder with TASKSGODZILLA_CODEX_LOGIN, or name a \
+             provider of your own with TASKSGODZILLA_CODEX_ARGS",
         ),
         (Ok(_), Some(version), Some(_)) if found.id == DUMMY_ENGINE => {
             Check::ok(&name, format!("built in, {version}; scripted, nothing real is done"))

@@ -59,6 +59,7 @@ async fn orphan(config: &Config, call: &CallId) -> Result<(), String> {
         schema: None,
         resume: None,
         home: config.home.root.join("engines").join("doctor"),
+        login: None,
         call_dir: config.home.call_dir(call),
         unconfined: true,
         environment: Vec::new(),

@@ -204,6 +204,7 @@ fn grant(fixture: &Fixture) -> Grant {
         worktree: fixture.request.directory.clone(),
         role: Role::Execute,
         home: fixture.request.home.clone(),
+        login: None,
         call_dir: fixture.request.call_dir.clone(),
         read_only: Vec::new(),
         network: false,
