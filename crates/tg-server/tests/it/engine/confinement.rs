@@ -199,6 +199,22 @@ async fn git_works_in_its_wrap_and_reaches_nothing_else() {
     assert_eq!(read.stdout, b"");
 }
 
+#[tokio::test]
+async fn a_login_is_shared_only_when_it_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("auth.json");
+    fs::write(&file, "the login").unwrap();
+    let try_it = format!("cat {0}; cat $CODEX_HOME/auth.json; touch {0}.renewed", file.display());
+    let Some(said) = told(tells(&try_it)).await else { return };
+    assert!(!said.contains("the login"), "{said}");
+    assert!(!folder.path().join("auth.json.renewed").exists());
+    let mut fixture = tells(&try_it);
+    fixture.request.login = Some(folder.path().to_owned());
+    let said = told(fixture).await.unwrap();
+    assert_eq!(said.matches("the login").count(), 2, "{said}");
+    assert!(folder.path().join("auth.json.renewed").exists(), "a login can be renewed");
+}
+
 fn grant(fixture: &Fixture) -> Grant {
     Grant {
         worktree: fixture.request.directory.clone(),

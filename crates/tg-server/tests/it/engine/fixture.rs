@@ -147,7 +147,7 @@ impl Fixture {
             worktree: self.request.directory.clone(),
             role: self.request.role,
             home: self.request.home.clone(),
-            login: None,
+            login: self.request.login.clone(),
             call_dir: self.request.call_dir.clone(),
             read_only: program.roots,
             network: self.network,
