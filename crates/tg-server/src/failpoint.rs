@@ -15,6 +15,7 @@ pub const POINTS: &[&str] = &[
     "execute.pushed",
     "quality.answered",
     "quality.reported",
+    "quality.committed",
     "advance.before_commit",
     "advance.after_commit",
 ];

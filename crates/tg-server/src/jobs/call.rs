@@ -158,6 +158,21 @@ pub async fn earlier(
     Ok(calls.into_iter().find(is_ours))
 }
 
+/// How many attempts of this job could not reach their model.
+pub async fn unreached(attempt: &Attempt<'_>, step: Option<StepId>, kind: &str) -> Result<usize, JobError> {
+    let mut tx = attempt.app.db.read().await?;
+    let run = Some(attempt.subject.run.id);
+    let filter = store::call::Filter { run, step, run_kind: Some(kind.to_owned()) };
+    let calls = store::call::list(&mut tx, &Scope::All, &filter, 20).await?;
+    let job = &attempt.lease.job_id.0;
+    let words = [word(FailKind::Provider), word(FailKind::RateLimited)];
+    let is_unreached = |call: &&store::call::Call| {
+        let told = call.result.as_ref().and_then(|result| result.get("error_type")).and_then(Value::as_str);
+        call.job_id.as_ref() == Some(job) && told.is_some_and(|told| words.contains(&told))
+    };
+    Ok(calls.iter().filter(is_unreached).count())
+}
+
 /// Closes a call: result, usage, produced files, tokens of the step, in one transaction.
 pub async fn close(
     attempt: &Attempt<'_>,
@@ -281,6 +296,13 @@ async fn begin(attempt: &Attempt<'_>, chosen: &Chosen, ask: &Ask<'_>, id: &CallI
         if let Some(event) = unconfined(app, subject, chosen) {
             store::event::append(&mut tx, &context(lease, subject), &event, now).await?;
         }
+    }
+    if let Some(from) = &chosen.fallback_of {
+        let event = Event { step: ask.step.map(|step| step.id), ..Event::run(EventKind::ModelFallback) }
+            .with("from", from.clone())
+            .with("to", chosen.model.clone())
+            .with("error_category", ErrorCategory::Codex.as_str());
+        store::event::append(&mut tx, &context(lease, subject), &event, now).await?;
     }
     store::call::start(&mut tx, lease, &row, now).await?;
     tx.commit().await?;

@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     app::App,
+    failpoint,
     jobs::{Answer, JobError},
     queue::Lease,
     store,
@@ -88,7 +89,9 @@ async fn publish(
     judgement: &Judgement,
 ) -> Result<(), JobError> {
     let Attempt { app, lease, subject, .. } = *attempt;
-    let Some(sha) = judge::commit_report(attempt, place, step, judgement).await? else { return Ok(()) };
+    let committed = judge::commit_report(attempt, place, step, judgement).await?;
+    failpoint::pass(app.config.failpoint.as_deref(), "quality.committed");
+    let Some(sha) = committed else { return Ok(()) };
     match place.push(app, lease, &subject.run, &sha).await? {
         Push::Done(_) | Push::NoRemote => Ok(()),
         Push::Failed(why) => {

@@ -2,6 +2,7 @@
 //! An absent engine or sandbox is an obstacle for a person to clear, never a pass.
 
 use tg_core::{
+    ids::StepId,
     job::ErrorCategory,
     project::ModelDefaults,
     protocol::{Confinement, ProtocolRun},
@@ -9,7 +10,7 @@ use tg_core::{
     status::ReasonCode,
 };
 
-use super::{JobError, subject::Subject};
+use super::{JobError, call, subject::Attempt};
 use crate::{
     app::App,
     engine::{self, Engine, sandbox::Sandbox, supervise},
@@ -29,6 +30,8 @@ pub struct Chosen {
     pub program: supervise::Program,
     /// Model; `None` = the engine's own default.
     pub model: Option<String>,
+    /// The model it stands in for, because that one could not be reached.
+    pub fallback_of: Option<String>,
     /// Confinement that will be in force.
     pub confinement: Confinement,
 }
@@ -83,17 +86,47 @@ impl ModelRole {
     }
 }
 
+/// A model, and the one it stands in for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Model {
+    /// Name; `None` = the engine's own default.
+    pub name: Option<String>,
+    /// The model that an earlier attempt could not reach.
+    pub fallback_of: Option<String>,
+}
+
+/// What a model is chosen by.
+#[derive(Debug, Clone, Copy)]
+pub struct ModelWish<'a> {
+    /// Role whose preferences count.
+    pub role: ModelRole,
+    /// What spec and step state, the strongest first.
+    pub stated: &'a [Option<&'a str>],
+    /// Models taken after the first one is not to be had.
+    pub fallbacks: &'a [String],
+    /// Step and kind of the call.
+    pub call: (Option<StepId>, &'static str),
+}
+
 /// Model of a call: what spec and step state, then what this run asked for, the project, the settings.
-pub fn model_for(app: &App, subject: &Subject, role: ModelRole, stated: &[Option<&str>]) -> Option<String> {
-    let mut levels = stated.to_vec();
-    levels.push(role.of(&subject.run.models));
-    levels.push(role.of(&subject.project.default_models));
-    levels.push(role.of(&app.config.models));
-    spec::choose_models(&levels, &[]).into_iter().next()
+/// Each attempt of the job that could not reach its model moves on to the next one named.
+pub async fn model_for(attempt: &Attempt<'_>, wish: ModelWish<'_>) -> Result<Model, JobError> {
+    let Attempt { app, subject, .. } = *attempt;
+    let mut levels = wish.stated.to_vec();
+    let preferences = [&subject.run.models, &subject.project.default_models, &app.config.models];
+    levels.extend(preferences.map(|models| wish.role.of(models)));
+    let mut names = spec::choose_models(&levels, wish.fallbacks);
+    if names.len() < 2 {
+        return Ok(Model { name: names.pop(), fallback_of: None });
+    }
+    let unreached = call::unreached(attempt, wish.call.0, wish.call.1).await?;
+    let at = unreached.min(names.len() - 1);
+    let fallback_of = at.checked_sub(1).map(|before| names[before].clone());
+    Ok(Model { name: Some(names.swap_remove(at)), fallback_of })
 }
 
 /// Finds the engine and proves that it may be called.
-pub fn choose(app: &App, run: &ProtocolRun, id: &str, model: Option<String>) -> Result<Chosen, Unavailable> {
+pub fn choose(app: &App, run: &ProtocolRun, id: &str, model: Model) -> Result<Chosen, Unavailable> {
     let unavailable =
         |word: &'static str, message: String| Unavailable { engine_id: id.to_owned(), word, message };
     let Some(engine) = engine::find(id) else {
@@ -108,8 +141,9 @@ pub fn choose(app: &App, run: &ProtocolRun, id: &str, model: Option<String>) -> 
         let remedy = engine.card().remedy;
         unavailable("not_installed", format!("engine {id} is not available: {}; {remedy}", failure.message))
     })?;
-    let model = model.or_else(|| engine.card().default_model.map(str::to_owned));
-    Ok(Chosen { engine, program, model, confinement })
+    let Model { name, fallback_of } = model;
+    let model = name.or_else(|| engine.card().default_model.map(str::to_owned));
+    Ok(Chosen { engine, program, model, fallback_of, confinement })
 }
 
 /// Confinement for an engine of a run, or why it must not be called.

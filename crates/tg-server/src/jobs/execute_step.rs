@@ -22,7 +22,7 @@ use super::{
     brief,
     call::{self, Ask, Made, Prompt},
     commit::{self, About, By},
-    engine_choice::{self, Chosen, ModelRole, Unavailable},
+    engine_choice::{self, Chosen, ModelRole, ModelWish, Unavailable},
     entry::{self, Entry, EntryError},
     gate::{self, Gate},
     judge::{self, Judgement, known},
@@ -80,7 +80,7 @@ async fn signal(attempt: &Attempt<'_>, mut step: StepRun) -> Result<Signal, JobE
     };
     let work = match earlier(attempt, &place, &step).await? {
         Some(work) => work,
-        None => match choose(attempt, &step, &entry) {
+        None => match choose(attempt, &step, &entry).await? {
             Ok(chosen) => execute(attempt, &place, &mut step, &entry, &chosen).await?,
             Err(why) => {
                 let reason = ReasonCode::EngineUnavailable;
@@ -91,7 +91,11 @@ async fn signal(attempt: &Attempt<'_>, mut step: StepRun) -> Result<Signal, JobE
     conclude(attempt, &place, &step, &entry, work).await
 }
 
-fn choose(attempt: &Attempt<'_>, step: &StepRun, entry: &Entry) -> Result<Chosen, Unavailable> {
+async fn choose(
+    attempt: &Attempt<'_>,
+    step: &StepRun,
+    entry: &Entry,
+) -> Result<Result<Chosen, Unavailable>, JobError> {
     let Attempt { app, subject, .. } = *attempt;
     let engine = spec::choose_engine(&[
         entry.spec.engine_id.as_deref(),
@@ -99,8 +103,14 @@ fn choose(attempt: &Attempt<'_>, step: &StepRun, entry: &Entry) -> Result<Chosen
         subject.run.engine.as_deref(),
     ]);
     let stated = [entry.spec.model.as_deref(), step.model.as_deref()];
-    let model = engine_choice::model_for(app, subject, ModelRole::Exec, &stated);
-    engine_choice::choose(app, &subject.run, engine, model)
+    let wish = ModelWish {
+        role: ModelRole::Exec,
+        stated: &stated,
+        fallbacks: &entry.spec.fallback_models,
+        call: (Some(step.id), "exec"),
+    };
+    let model = engine_choice::model_for(attempt, wish).await?;
+    Ok(engine_choice::choose(app, &subject.run, engine, model))
 }
 
 fn blocked(step: &StepRun, code: ReasonCode, sentence: String, engine: Option<&str>) -> Signal {
@@ -222,7 +232,11 @@ async fn begin(
         .with("attempt", lease.attempt)
         .with("prompt_path", prompt.path.clone())
         .with("prompt_versions", prompt.versions.clone())
-        .with_all(known(json!({ "model": chosen.model, "spec_hash": subject.run.spec_hash })));
+        .with_all(known(json!({
+            "model": chosen.model,
+            "fallback_of": chosen.fallback_of,
+            "spec_hash": subject.run.spec_hash,
+        })));
     let now = app.clock.now();
     let mut tx = app.db.begin().await?;
     store::step::set_started(&mut tx, lease, step.id, &start_sha, now).await?;

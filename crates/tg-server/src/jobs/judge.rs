@@ -18,7 +18,7 @@ use super::{
     brief::{self, Evidence},
     call::{self, Ask, Made, Prompt},
     commit::{self, About, By},
-    engine_choice::{self, Chosen, ModelRole},
+    engine_choice::{self, Chosen, ModelRole, ModelWish},
     entry::{self, Entry},
     place::Place,
     reports,
@@ -63,13 +63,20 @@ pub async fn judge(
         step.engine_id.as_deref(),
         subject.run.engine.as_deref(),
     ]);
-    let model = engine_choice::model_for(app, subject, ModelRole::Qa, &[qa.model.as_deref()]);
+    let kind = if is_brief { "qa_inline" } else { "qa" };
+    let wish = ModelWish {
+        role: ModelRole::Qa,
+        stated: &[qa.model.as_deref()],
+        fallbacks: &[],
+        call: (Some(step.id), kind),
+    };
+    let model = engine_choice::model_for(attempt, wish).await?;
     let chosen = engine_choice::choose(app, &subject.run, engine, model)?;
     let template = entry::captured_judge(app, step.id)?.unwrap_or_else(|| entry.judge.clone());
     let evidence = evidence(place, step, entry, last_commit, is_brief).await?;
     let prompt = brief::quality(place, subject, step, &template, &evidence)?;
     let ask = Ask {
-        kind: if is_brief { "qa_inline" } else { "qa" },
+        kind,
         role: Role::Qa,
         step: Some(step),
         step_name: &step.step_name,

@@ -22,7 +22,7 @@ use super::{
     brief,
     call::{self, Ask, Prompt},
     commit::{self, About, By},
-    engine_choice::{self, Chosen, ModelRole},
+    engine_choice::{self, Chosen, ModelRole, ModelWish},
     entry,
     gate::{self, Gate},
     judge::known,
@@ -58,7 +58,7 @@ pub async fn run(
 async fn signal(attempt: &Attempt<'_>) -> Result<Signal, JobError> {
     let Attempt { app, lease, subject, .. } = *attempt;
     let engine = spec::choose_engine(&[subject.run.engine.as_deref()]);
-    let model = engine_choice::model_for(app, subject, ModelRole::Planning, &[]);
+    let model = engine_choice::model_for(attempt, wish(ModelRole::Planning, "plan")).await?;
     let chosen = match engine_choice::choose(app, &subject.run, engine, model) {
         Ok(chosen) => chosen,
         Err(why) => return Ok(blocked(ReasonCode::EngineUnavailable, why.message, why.word)),
@@ -91,6 +91,10 @@ async fn signal(attempt: &Attempt<'_>) -> Result<Signal, JobError> {
     let sha = place.repository.commit(&place.tree, &message).await?;
     failpoint::pass(app.config.failpoint.as_deref(), "plan.committed");
     finish(attempt, &place, &spec, planned.facts, sha).await
+}
+
+const fn wish(role: ModelRole, kind: &'static str) -> ModelWish<'static> {
+    ModelWish { role, stated: &[], fallbacks: &[], call: (None, kind) }
 }
 
 fn blocked(code: ReasonCode, sentence: String, word: &str) -> Signal {
@@ -215,8 +219,11 @@ async fn decompose(
     if wanted.is_empty() {
         return Ok(Refined::default());
     }
-    let model = engine_choice::model_for(app, subject, ModelRole::Decompose, &[]);
-    let chosen = Chosen { model: model.or_else(|| planner.model.clone()), ..planner.clone() };
+    let model = engine_choice::model_for(attempt, wish(ModelRole::Decompose, "decompose")).await?;
+    let chosen = match model.name {
+        Some(name) => Chosen { model: Some(name), fallback_of: model.fallback_of, ..planner.clone() },
+        None => planner.clone(),
+    };
     let facts = known(json!({ "steps": wanted, "model": chosen.model }));
     call::tell(attempt, &[Event::run(EventKind::DecomposeStarted).with_all(facts)]).await?;
     let mut refined = Refined { model: chosen.model.clone(), estimate: 0 };

@@ -175,3 +175,17 @@ async fn a_task_of_a_megabyte_and_one_of_nothing_are_worked_on() {
         assert_eq!(app.standing(run).await, "completed | 00-setup.md completed | 01-work.md completed");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_story_is_told_on_postgres() {
+    let Some(url) = tg_server::testing::postgres::database().await.expect("postgres") else { return };
+    let mut setup = Setup::new(SHIM);
+    setup.database = Some(url);
+    let app = setup.make().await;
+    let run = app.create(NAME, None).await;
+    app.start(run).await;
+    let worker = app.worker(std::time::Duration::from_secs(20));
+    app.until_event(run, "protocol_completed", None).await;
+    worker.stop().await;
+    insta::assert_snapshot!("happy_path", app.timeline(run).await);
+}

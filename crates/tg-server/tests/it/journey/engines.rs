@@ -32,6 +32,25 @@ async fn an_engine_that_recovers_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_out_of_reach_gives_way_to_the_next_one_named() {
+    let app = short(&[]).make().await;
+    let run = app.create(NAME, Some("rate-limited, ok")).await;
+    app.start(run).await;
+    app.run_to_rest().await;
+    assert_eq!(app.standing(run).await, "completed | 00-setup.md completed | 01-work.md completed");
+    let step = app.step(run, "01-work.md").await;
+    let calls = app.calls(run).await;
+    let models: Vec<_> = calls
+        .iter()
+        .filter(|call| call.step_run_id == Some(step.id) && call.run_kind.as_deref() == Some("exec"))
+        .map(|call| call.params.as_ref().unwrap()["model"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(models, ["rate-limited", "ok"]);
+    let events = app.event_types(run).await;
+    assert_eq!(events.iter().filter(|kind| *kind == "model_fallback").count(), 3, "two steps, one qa");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_person_must_cure_is_tried_once_and_blocks() {
     for (kind, reason) in [("auth", "engine_unavailable"), ("quota", "engine_unavailable")] {
         let app = short(&[]).make().await;
