@@ -134,6 +134,15 @@ impl TestEnv {
         Running { child: Some(self.command(arguments).spawn().unwrap()), out: None, err: None }
     }
 
+    /// Starts the binary with one more variable and leaves it running.
+    pub fn start_with(&self, name: &str, value: &str, arguments: &[&str]) -> Running {
+        Running {
+            child: Some(self.command(arguments).env(name, value).spawn().unwrap()),
+            out: None,
+            err: None,
+        }
+    }
+
     /// Living processes that belong to this state directory: our own binary, engines and whatever
     /// they started, known by their environment or by a path on their command line.
     pub fn processes(&self) -> Vec<u32> {

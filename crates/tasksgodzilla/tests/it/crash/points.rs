@@ -1,10 +1,17 @@
 //! The process ends at every labelled point; needs a binary with fail points.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use tg_server::failpoint::POINTS;
 
-use crate::story::Story;
+use super::stop;
+use crate::{
+    env::{signal, wait_until},
+    story::Story,
+};
 
 /// Abort, as a fail point ends the process.
 const ABORTED: i32 = 6;
@@ -97,4 +104,44 @@ fn a_run_that_dies_again_and_again_ends_and_says_so() {
     assert_eq!(story.left().commits.len(), 1, "the plan alone");
     story.nothing_lost();
     story.nobody_works();
+}
+
+/// Every point but those around the commit of a transaction: a worker paused there holds the lock of the
+/// database.
+const PAUSES: &[&str] = &[
+    "job.claimed@4",
+    "job.renewed@4",
+    "plan.answered",
+    "plan.written",
+    "plan.committed",
+    "execute.started@2",
+    "execute.answered@2",
+    "execute.written@2",
+    "execute.committed@2",
+    "execute.pushed@2",
+    "quality.answered",
+    "quality.reported@2",
+];
+
+#[test]
+fn a_worker_paused_between_any_two_effects_writes_nothing_late() {
+    side_by_side(PAUSES.to_vec(), |point| {
+        let mut story = Story::new();
+        story.env.set("TASKSGODZILLA_LOG_LEVEL", "info");
+        let here = story.env.path("here");
+        let wanted = format!("{point}:{}", here.display());
+        let paused = story.env.start_with("TASKSGODZILLA_FAILPOINT", &wanted, &story.begin());
+        wait_until(&format!("the worker comes to {point}"), Duration::from_secs(30), || here.exists());
+        stop(paused.id());
+        let other = story.env.run(&Story::go_on());
+        assert_eq!(other.code, Some(0), "{point}: {other:?}");
+        let before = (story.left(), story.events());
+        std::fs::remove_file(&here).unwrap();
+        signal("-CONT", &[paused.id()]);
+        let late = paused.end();
+        assert_eq!(late.code, Some(0), "{point}: {late:?}");
+        assert!(late.stderr.contains("fenced_out"), "nothing was fenced at {point}: {late:?}");
+        story.completed_once(&other);
+        assert_eq!((story.left(), story.events()), before, "{point}");
+    });
 }
