@@ -1,3 +1,5 @@
+//! The command line and environment of git calls, as they are built.
+
 use std::{path::Path, time::Duration};
 
 use tg_core::naming::{LocalRemotes, RemoteUrl};
