@@ -51,6 +51,13 @@ pub struct Lease {
     pub request_id: Option<String>,
 }
 
+impl Lease {
+    /// Who works, as people are told (`host:pid`); the owner adds what makes each process start new.
+    pub fn worker(&self) -> &str {
+        self.owner.rsplit_once(':').map_or(&self.owner, |(worker, _)| worker)
+    }
+}
+
 /// A job as listed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JobRow {

@@ -175,7 +175,7 @@ pub async fn start(tx: &mut Tx, lease: &Lease, new: &NewCall, now: i64) -> Resul
         new.run.map(|id| id.0),
         new.step.map(|id| id.0),
         lease.attempt,
-        &lease.owner,
+        lease.worker(),
         &new.prompt_version,
         new.params.to_string(),
         new.has_log,

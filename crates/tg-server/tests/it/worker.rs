@@ -26,6 +26,7 @@ async fn a_panic_is_a_failure_of_that_job_alone() {
         let held = Held::default();
         let taken = worker::take(&app.app, &worker::new_owner(), &held).await.unwrap();
         let (lease, slot) = taken.unwrap();
+        assert!(lease.worker().ends_with(&format!(":{}", std::process::id())), "{}", lease.worker());
         worker::carry_out(app.app.clone(), held, lease, slot, async { panic!("boom") }).await;
         assert_eq!(app.skip_back_off().await.first().copied(), delay);
     }
