@@ -114,7 +114,9 @@ impl Sandbox {
         for folder in [&exchange, &grant.home] {
             std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         }
-        for path in [&grant.worktree, &grant.home, &exchange].into_iter().chain(&grant.read_only).chain(&grant.login) {
+        for path in
+            [&grant.worktree, &grant.home, &exchange].into_iter().chain(&grant.read_only).chain(&grant.login)
+        {
             bindable(path)?;
         }
         let mut line = base(bwrap, grant.network);

@@ -291,7 +291,9 @@ async fn begin(attempt: &Attempt<'_>, chosen: &Chosen, ask: &Ask<'_>, id: &CallI
         has_log: true,
     };
     let mut tx = app.db.begin().await?;
-    if subject.run.confinement != Some(chosen.confinement) {
+    // As it is now: an earlier call of this job may have written it.
+    let in_force = store::protocol::load(&mut tx, &Scope::All, subject.run.id).await?.confinement;
+    if in_force != Some(chosen.confinement) {
         store::protocol::set_confinement(&mut tx, lease, subject.run.id, chosen.confinement, now).await?;
         if let Some(event) = unconfined(app, subject, chosen) {
             store::event::append(&mut tx, &context(lease, subject), &event, now).await?;
