@@ -19,7 +19,7 @@ have_postgres() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
 packages=()
 have git || packages+=(git)
 have bwrap || packages+=(bubblewrap)
-have_postgres || packages+=(postgresql-15)
+have_postgres || packages+=(postgresql)
 if [ ! -x "$codex_binary" ] && [ -z "${TASKSGODZILLA_TEST_CODEX_BIN:-}" ]; then
     have npm || packages+=(npm)
 fi
@@ -32,6 +32,8 @@ if [ ${#packages[@]} -gt 0 ]; then
     fi
     say "installing ${packages[*]}"
     "${sudo[@]}" apt-get update -qq >&2 || fail "apt-get update failed; is there a network?"
+    # Version 15 where it is to be had, else the one of this system.
+    if apt-cache show postgresql-15 >/dev/null 2>&1; then packages=("${packages[@]/%postgresql/postgresql-15}"); fi
     "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
         "${packages[@]}" >&2 || fail "apt-get could not install ${packages[*]}"
 fi
