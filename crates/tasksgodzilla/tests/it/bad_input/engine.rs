@@ -71,7 +71,7 @@ echo '{"type":"turn.failed","error":{"message":"unexpected status 401 Unauthoriz
 exit 1"#,
     );
     let ended = world.run("codex", &[]);
-    let run = world.blocked(&ended, "engine_unavailable", "codex login");
+    let run = world.blocked(&ended, "engine_unavailable", "TASKSGODZILLA_CODEX_LOGIN");
     assert!(ended.stderr.contains("401 Unauthorized"), "{ended:?}");
     assert_eq!(attempts(&world, &run), ["failed"], "nobody logs in between two attempts");
     assert_eq!(world.steps(&run), Vec::<Value>::new());
