@@ -171,8 +171,8 @@ impl World {
     }
 }
 
-/// A script without latency: a plan of five work steps, each of which writes a file and passes.
-pub fn script() -> serde_json::Value {
+/// A script without latency: a plan of so many work steps, each of which writes a file and passes.
+pub fn script(steps: usize) -> serde_json::Value {
     let file = |number: usize, name: &str| {
         json!({
             "filename": format!("{number:02}-{name}.md"),
@@ -180,7 +180,7 @@ pub fn script() -> serde_json::Value {
         })
     };
     let mut files = vec![file(0, "setup")];
-    files.extend((1..=STEPS).map(|number| file(number, "work")));
+    files.extend((1..=steps).map(|number| file(number, "work")));
     let plan =
         json!({"plan_md": "# Plan\n", "context_md": "# Context\n", "log_md": "# Log\n", "step_files": files});
     json!([
