@@ -155,10 +155,3 @@ words! {
         Budget = "budget",
     }
 }
-
-impl ErrorCategory {
-    /// Another attempt may help.
-    pub const fn is_retryable(self) -> bool {
-        matches!(self, Self::Runtime | Self::Codex | Self::Git | Self::Api)
-    }
-}

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::ids::{CallId, ProjectId, RunId};
+use crate::ids::{CallId, ProjectId};
 
 /// The state directory (`TASKSGODZILLA_HOME`) and the roots below or beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,11 +41,6 @@ impl Home {
     /// Bare git dir that is our truth for a project.
     pub fn control_repo(&self, project: ProjectId) -> PathBuf {
         self.root.join("control").join(format!("{project}.git"))
-    }
-
-    /// Index of one run, outside the worktree.
-    pub fn run_index(&self, run: RunId) -> PathBuf {
-        self.root.join("control").join("index").join(run.to_string())
     }
 
     /// Worktree of a run.

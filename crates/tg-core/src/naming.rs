@@ -113,11 +113,6 @@ impl ProtocolName {
         protocol_number(&self.0)
     }
 
-    /// It has the form `NNNN-slug`.
-    pub fn is_numbered(&self) -> bool {
-        number_of(&self.0).is_some()
-    }
-
     /// Branch of the same name.
     pub fn branch(&self) -> BranchName {
         BranchName(self.0.clone())
