@@ -9,8 +9,17 @@ use sqlx::{
 use super::{Db, DbError, dialect::schema_text};
 
 /// Version, name and text of every migration, oldest first.
-pub(super) const MIGRATIONS: &[(i64, &str, &str)] =
-    &[(1, "first tables", include_str!("migrations/0001_first_tables.sql"))];
+pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "first tables", include_str!("migrations/0001_first_tables.sql")),
+    (2, "idempotency", include_str!("migrations/0002_idempotency.sql")),
+    (3, "access", include_str!("migrations/0003_access.sql")),
+    (4, "projects", include_str!("migrations/0004_projects.sql")),
+    (5, "protocols", include_str!("migrations/0005_protocols.sql")),
+    (6, "review", include_str!("migrations/0006_review.sql")),
+    (7, "events", include_str!("migrations/0007_events.sql")),
+    (8, "registry", include_str!("migrations/0008_registry.sql")),
+    (9, "tallies", include_str!("migrations/0009_tallies.sql")),
+];
 
 fn migrator(postgres: bool) -> Migrator {
     let migrations = MIGRATIONS.iter().map(|(version, name, text)| {
