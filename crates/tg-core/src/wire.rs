@@ -14,6 +14,7 @@ use crate::{
 
 mod problem;
 mod ready;
+mod registry;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -22,6 +23,7 @@ pub use problem::{FieldError, Problem};
 pub use ready::{
     DatabaseCheck, DiskCheck, EngineCheck, Health, QueueCheck, Readiness, Ready, ReadyChecks, RedisCheck,
 };
+pub use registry::{Ending, FinishRun, LogTail, NextOffset, QueueCounts, QueueStats, StartRun};
 pub use time::{CivilTime, civil, timestamp};
 
 /// A project.
