@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::ProjectId;
 
 /// Model preferences of a project, by role; the first entry is used, the rest are fallbacks.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelDefaults {
     /// For planning.

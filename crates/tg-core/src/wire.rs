@@ -13,6 +13,7 @@ use crate::{
 };
 
 mod problem;
+mod protocol;
 mod ready;
 mod registry;
 #[cfg(test)]
@@ -20,6 +21,9 @@ mod tests;
 mod time;
 
 pub use problem::{FieldError, Problem};
+pub use protocol::{
+    FirstStatus, FirstStepStatus, NewProtocol, NewStep, Note, ProtocolChange, Reason, StepEdit,
+};
 pub use ready::{
     DatabaseCheck, DiskCheck, EngineCheck, Health, QueueCheck, Readiness, Ready, ReadyChecks, RedisCheck,
 };

@@ -139,3 +139,34 @@ fn readiness_follows_the_checks() {
     assert_eq!(checks(true, 1, false).readiness(), Readiness::Degraded);
     assert_eq!(checks(false, 1, true).readiness(), Readiness::NotReady);
 }
+
+#[test]
+fn a_new_run_has_defaults_and_no_unknown_fields() {
+    let new: NewProtocol = serde_json::from_value(json!({"short_name": "login"})).expect("reads");
+    assert_eq!(new, NewProtocol { short_name: Some("login".to_owned()), ..NewProtocol::default() });
+    assert_eq!(new.status, FirstStatus::Pending);
+    for refused in [
+        json!({"short_name": "login", "worktree_path": null}),
+        json!({"short_name": "login", "status": "running"}),
+        json!({"short_name": "login", "models": {"exec": "a", "other": "b"}}),
+    ] {
+        assert!(serde_json::from_value::<NewProtocol>(refused.clone()).is_err(), "{refused}");
+    }
+    let step = json!({"step_index": 0, "step_name": "a.md", "step_type": "work"});
+    let step: NewStep = serde_json::from_value(step).expect("reads");
+    assert_eq!(step.status, FirstStepStatus::Pending);
+}
+
+#[test]
+fn a_change_tells_null_from_absence() {
+    let change = |body: serde_json::Value| serde_json::from_value::<ProtocolChange>(body);
+    assert_eq!(change(json!({})).expect("reads"), ProtocolChange::default());
+    let removed = change(json!({"description": null})).expect("reads");
+    assert_eq!(removed.description, Some(None));
+    assert_eq!(serde_json::to_value(&removed).expect("serializes"), json!({"description": null}));
+    assert!(change(json!({"base_branch": null})).is_err(), "a run has a base branch");
+    assert!(change(json!({"auto_advance": null})).is_err());
+    let edit: StepEdit = serde_json::from_value(json!({"policy": null, "model": "m"})).expect("reads");
+    assert_eq!((edit.policy, edit.model), (Some(None), Some(Some("m".to_owned()))));
+    assert_eq!((edit.engine_id, edit.summary), (None, None));
+}
