@@ -12,6 +12,7 @@ use crate::{
     step::{StepStatus, StepType},
 };
 
+mod access;
 mod problem;
 mod protocol;
 mod ready;
@@ -20,6 +21,7 @@ mod registry;
 mod tests;
 mod time;
 
+pub use access::{MeOut, NewSession, NewToken, ProjectTokenOut, SessionOut, TokenOut, TokenScope};
 pub use problem::{FieldError, Problem};
 pub use protocol::{
     FirstStatus, FirstStepStatus, NewProtocol, NewStep, Note, ProtocolChange, Reason, StepEdit,
