@@ -148,7 +148,7 @@ fn list(legal_from: &[&str]) -> String {
 pub fn decide(flow: &Flow, signal: &Signal) -> Result<Decision, Refused> {
     let mut draft = Draft::new(flow, signal);
     let told = told(signal);
-    let too_late = flow.run.status.is_terminal() && !told.is_empty();
+    let too_late = flow.run.status.is_terminal() && !told.is_empty() && !draft.is_asked_push(signal);
     if too_late || !draft.apply(signal, &told)? {
         draft.events.extend(told.into_iter().map(|event| event.with("late_result", true)));
     }
@@ -179,6 +179,7 @@ impl Draft<'_> {
             Signal::Pause { reason } => self.pause(reason.as_ref()),
             Signal::Resume { reason } => self.resume(reason.as_ref()),
             Signal::Cancel { reason } => self.cancel(reason.as_ref()),
+            Signal::OpenPullRequest => self.open_pull_request(),
             Signal::Executed { step, outcome, sha, detail, verdict, push_failed } => {
                 let work = Work { sha: sha.as_ref(), detail, verdict, push_failed: push_failed.as_ref() };
                 self.executed(*step, outcome, &work)

@@ -136,6 +136,8 @@ words! {
         Resume = "resume",
         /// A person cancels the run.
         Cancel = "cancel",
+        /// A person asks for the push (and the PR/MR) of what is there; moves nothing.
+        OpenPr = "open_pr",
         /// Planning has had no live job for too long.
         JobLost = "job_lost",
     }
@@ -148,6 +150,7 @@ impl RunMove {
             Blocked, Cancelled, Completed, Failed, Paused, Pending, Planned, Planning, Running,
         };
         const OPEN: &[ProtocolStatus] = &[Pending, Planning, Planned, Running, Paused, Blocked];
+        const PUSHABLE: &[ProtocolStatus] = &[Planned, Running, Blocked, Completed];
         let (from, to): (&'static [ProtocolStatus], &'static [ProtocolStatus]) = match self {
             Self::Start => (&[Pending, Planned, Blocked], &[Planning]),
             Self::PlanOk => (&[Planning], &[Planned]),
@@ -168,6 +171,7 @@ impl RunMove {
             Self::PrMerged => (OPEN, &[Completed]),
             Self::Answered => (&[Blocked], &[Planning, Running]),
             Self::Approve => (OPEN, OPEN),
+            Self::OpenPr => (PUSHABLE, PUSHABLE),
             Self::Pause => (&[Pending, Planning, Planned, Running, Blocked], &[Paused]),
             Self::Resume => (&[Paused], &[Pending, Planning, Planned, Running, Blocked, Completed]),
             Self::Cancel => (OPEN, &[Cancelled]),

@@ -253,15 +253,11 @@ impl<'a> Draft<'a> {
     }
 
     /// Queues the push, unless one is live; until it is done the run is not complete.
-    pub(super) fn queue_push(&mut self, error: Option<&String>) {
+    pub(super) fn queue_push(&mut self, priority: Priority, error: Option<&String>) {
         if !self.flow.run.live_push {
             let job = Job::OpenPullRequest { protocol_run_id: self.flow.run.id };
             self.flow.run.live_push = true;
-            self.enqueue(
-                job,
-                Priority::Automatic,
-                Event::run(EventKind::OpenPrEnqueued).with_some("error", error),
-            );
+            self.enqueue(job, priority, Event::run(EventKind::OpenPrEnqueued).with_some("error", error));
         }
     }
 
@@ -269,7 +265,7 @@ impl<'a> Draft<'a> {
     /// it cannot complete with commits that never left the machine.
     pub(super) fn go_on(&mut self) {
         if self.blocked_for(ReasonCode::PushFailed) {
-            self.queue_push(None);
+            self.queue_push(Priority::Automatic, None);
         }
         self.set_run(RunMove::StepQueued, ProtocolStatus::Running, None);
     }

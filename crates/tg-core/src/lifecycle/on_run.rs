@@ -6,7 +6,7 @@
 use super::{Failure, PlannedStep, Refused, RunKind, Signal, Source, StepFlow, draft::Draft};
 use crate::{
     event::{Event, EventKind},
-    job::{ErrorCategory, Priority},
+    job::{ErrorCategory, Job, Priority},
     protocol::PullRequestState,
     status::{ProtocolStatus, ReasonCode, RunMove, StatusReason},
     step::{StepMove, StepStatus},
@@ -160,6 +160,23 @@ impl Draft<'_> {
             self.end_run(RunMove::Cancel, ProtocolStatus::Cancelled);
         }
         Ok(true)
+    }
+
+    /// Queues the push, unless one is live already. It moves no status: what the push brings may.
+    pub(super) fn open_pull_request(&mut self) -> Result<bool, Refused> {
+        self.demand_protocol()?;
+        self.demand_run(RunMove::OpenPr)?;
+        self.queue_push(Priority::User, None);
+        Ok(true)
+    }
+
+    /// How the push of a completed run ended. Only a person asks for one, so its end is no late result.
+    pub(super) fn is_asked_push(&self, signal: &Signal) -> bool {
+        let of_push = matches!(
+            signal,
+            Signal::PushDone { .. } | Signal::GaveUp { job: Job::OpenPullRequest { .. }, .. }
+        );
+        of_push && self.flow.run.status == ProtocolStatus::Completed
     }
 
     pub(super) fn push_done(&mut self, told: &[Event]) -> bool {

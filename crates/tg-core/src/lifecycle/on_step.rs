@@ -56,7 +56,7 @@ impl Draft<'_> {
         let Some(at) = self.flow.steps.iter().rposition(|step| ready(step.status)) else {
             // What failed is the push alone: it is what is tried again.
             if self.blocked_for(ReasonCode::PushFailed) {
-                self.queue_push(None);
+                self.queue_push(Priority::User, None);
                 return Ok(true);
             }
             return Err(Refused::NoStepReady);
@@ -109,7 +109,7 @@ impl Draft<'_> {
         let done = self.step_event(EventKind::StepCompleted, at).with_all(work.detail.clone());
         self.events.push(done);
         if work.push_failed.is_some() {
-            self.queue_push(work.push_failed);
+            self.queue_push(Priority::Automatic, work.push_failed);
         } else if work.sha.is_some() {
             // This commit is on the remote, and with it every one before it.
             self.cause_gone(RunMove::PushOk, ReasonCode::PushFailed);

@@ -173,6 +173,8 @@ pub enum Signal {
         /// Why.
         reason: Option<String>,
     },
+    /// A person asks for the push (and the PR/MR) of the branch.
+    OpenPullRequest,
     /// A step was executed, its work committed.
     Executed {
         /// Which.
@@ -321,6 +323,7 @@ impl Signal {
             Self::Pause { .. } => "pause",
             Self::Resume { .. } => "resume",
             Self::Cancel { .. } => "cancel",
+            Self::OpenPullRequest => "open_pr",
             Self::Executed { .. } => "executed",
             Self::StepBlocked { .. } => "step_blocked",
             Self::SpecInvalid { .. } => "spec_invalid",

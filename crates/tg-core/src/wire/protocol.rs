@@ -103,7 +103,7 @@ impl Default for NewProtocol {
 #[serde(deny_unknown_fields)]
 pub struct ProtocolChange {
     /// The task; null removes it.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub description: Option<Option<String>>,
     /// A pass queues the next ready step.
@@ -154,19 +154,19 @@ const fn pending_step() -> FirstStepStatus {
 #[serde(deny_unknown_fields)]
 pub struct StepEdit {
     /// Model.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub model: Option<Option<String>>,
     /// Engine by id.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub engine_id: Option<Option<String>>,
     /// Loop and trigger entries: an object or a list.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Value>)]
     pub policy: Option<Option<Value>>,
     /// What it does, in a line.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub summary: Option<Option<String>>,
 }
@@ -189,14 +189,7 @@ pub struct Note {
     pub note: Option<String>,
 }
 
-/// Tells `null` (remove it) from absence (leave it).
-fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
-}
-
-/// A value that may be absent but not null.
+/// What is there counts, `null` too: it removes where the field may be empty and is refused elsewhere.
 fn stated<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }

@@ -131,6 +131,10 @@ fn about_plan_and_people() -> Vec<Case> {
         case("pause", Pending, Signal::Pause { reason: None }),
         case("resume", Pending, Signal::Resume { reason: None }),
         case("cancel", Running, cancel()),
+        case("open_pr", Failed, Signal::OpenPullRequest),
+        case("open_pr, its push is live", Failed, Signal::OpenPullRequest)
+            .with(|flow| flow.run.live_push = true),
+        case("open_pr (set-up run)", Pending, Signal::OpenPullRequest).with(setup),
     ]
 }
 
@@ -422,5 +426,5 @@ fn every_signal_has_a_line_on_the_page() {
         about_the_run().iter().chain(&about_a_step()).map(|case| case.signal.name()).collect();
     shown.sort_unstable();
     shown.dedup();
-    assert_eq!(shown.len(), 34, "{shown:?}");
+    assert_eq!(shown.len(), 35, "{shown:?}");
 }

@@ -135,6 +135,7 @@ fn signal(world: &World, (kind, which, detail): Happening) -> Signal {
         24 => answer(&Job::ExecuteStep { step_run_id: step }, detail),
         25 => answer(&Job::CheckQuality { step_run_id: step }, detail),
         26 => answer(&Job::OpenPullRequest { protocol_run_id: world.flow.run.id }, detail),
+        28 => Signal::OpenPullRequest,
         27 => answer(&Job::PlanProtocol { protocol_run_id: world.flow.run.id }, detail),
         _ if world.jobs.is_empty() => Signal::WalkOn { source: Source::Scheduler },
         _ => answer(&world.jobs[which % world.jobs.len()], detail),
@@ -188,7 +189,11 @@ fn check(world: &World) {
         (_, reason) => assert_eq!(reason, None, "{standing} needs no reason"),
     }
     if run.status.is_terminal() {
-        assert!(world.jobs.is_empty(), "work is left on a run that is over: {:?}", world.jobs);
+        let asked = |job: &&Job| {
+            run.status == ProtocolStatus::Completed && matches!(job, Job::OpenPullRequest { .. })
+        };
+        let left: Vec<_> = world.jobs.iter().filter(|job| !asked(job)).collect();
+        assert!(left.is_empty(), "work is left on a run that is over: {left:?}");
     }
     if run.status == ProtocolStatus::Completed {
         assert!(world.flow.steps.iter().all(|step| step.status.is_settled()));
@@ -241,7 +246,9 @@ proptest! {
                 prop_assert_eq!(told, step.status.as_str());
             }
             if before.run().is_terminal() {
-                prop_assert_eq!(&before.flow, &world.flow);
+                let mut after = world.flow.clone();
+                after.run.live_push = before.flow.run.live_push;
+                prop_assert_eq!(&before.flow, &after);
             }
             let fenced = job_of(&signal).is_some_and(|job| world.jobs.contains(&job));
             if super::super::fact::told(&signal).is_empty() || fenced {

@@ -5,7 +5,7 @@ use serde_json::Map;
 use super::super::{super::*, simulator::*};
 use crate::{
     event::{Event, EventKind},
-    job::ErrorCategory,
+    job::{ErrorCategory, Priority},
     protocol::PullRequestState,
     status::{ProtocolStatus, ReasonCode},
     step::{QaPolicy, StepStatus},
@@ -153,6 +153,46 @@ fn an_open_pull_request_makes_the_run_wait_for_its_merge() {
     );
     other.ok(&merged(true));
     assert!(other.told().contains(&EventKind::MrMerged));
+}
+
+#[test]
+fn a_person_may_ask_for_the_push_where_there_is_something_to_push() {
+    for status in ProtocolStatus::ALL {
+        let mut flow = flow(*status, &[StepStatus::Completed]);
+        flow.run.paused_from = (*status == ProtocolStatus::Paused).then_some(ProtocolStatus::Running);
+        flow.run.reason = (*status == ProtocolStatus::Blocked).then(|| why(ReasonCode::PushFailed));
+        let before = flow.clone();
+        let mut world = World::new(flow);
+        let legal = ["planned", "running", "blocked", "completed"];
+        if !legal.contains(&status.as_str()) {
+            let refused = world.send(&Signal::OpenPullRequest).unwrap_err();
+            let Refused::IllegalTransition { current, requested, legal_from, .. } = refused else { panic!() };
+            assert_eq!((current, requested, legal_from), (status.as_str(), "open_pr", legal.to_vec()));
+            assert_eq!(world.flow, before);
+            continue;
+        }
+        let decision = world.ok(&Signal::OpenPullRequest);
+        assert!(decision.run.is_none() && decision.steps.is_empty(), "asking moves nothing");
+        assert_eq!(decision.enqueue, [Enqueue { job: push_job(), priority: Priority::User }]);
+        assert_eq!(world.told(), [EventKind::OpenPrEnqueued]);
+        let again = world.ok(&Signal::OpenPullRequest);
+        assert!(again.events.is_empty() && again.enqueue.is_empty(), "its push is live already");
+        world.ok(&push_done());
+        assert!(world.events.iter().all(|event| !event.metadata.contains_key("late_result")));
+        assert!(world.jobs.is_empty());
+    }
+    let mut setup = flow(ProtocolStatus::Completed, &[]);
+    setup.run.kind = RunKind::Setup;
+    assert!(World::new(setup).send(&Signal::OpenPullRequest).is_err(), "a set-up run has no branch");
+}
+
+#[test]
+fn a_completed_run_stays_completed_whatever_becomes_of_its_push() {
+    let mut world = World::new(flow(ProtocolStatus::Completed, &[StepStatus::Completed]));
+    world.ok(&Signal::OpenPullRequest);
+    world.ok(&push_gave_up());
+    assert_eq!((world.run(), world.reason()), (ProtocolStatus::Completed, None));
+    assert_eq!(world.told(), [EventKind::OpenPrEnqueued, EventKind::OpenPrFailed, EventKind::JobFailed]);
 }
 
 #[test]
