@@ -2,7 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::ProjectId;
+use crate::{ids::ProjectId, status::words};
+
+words! {
+    /// Where a repository's PR/MR and checks live.
+    ForgeKind {
+        /// GitHub.
+        Github = "github",
+        /// GitLab.
+        Gitlab = "gitlab",
+    }
+}
 
 /// Model preferences of a project, by role; the first entry is used, the rest are fallbacks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]

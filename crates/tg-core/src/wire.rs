@@ -14,6 +14,7 @@ use crate::{
 
 mod access;
 mod problem;
+mod project;
 mod protocol;
 mod ready;
 mod registry;
@@ -23,6 +24,7 @@ mod time;
 
 pub use access::{MeOut, NewSession, NewToken, ProjectTokenOut, SessionOut, TokenOut, TokenScope};
 pub use problem::{FieldError, Problem};
+pub use project::{Confirm, NewProject, NewSecrets, ProjectChange, SecretSet, SecretText, SecretValue};
 pub use protocol::{
     FirstStatus, FirstStepStatus, NewProtocol, NewStep, Note, ProtocolChange, Reason, StepEdit,
 };
