@@ -1,4 +1,5 @@
-//! Who may see what: the scope that every read reachable from a door takes.
+//! Who may see what: the principal of a request, and the scope that every read reachable from a door
+//! takes. Decides nothing: how a principal is found is the door's matter.
 
 use crate::ids::ProjectId;
 
@@ -18,5 +19,21 @@ impl Scope {
             Self::All => None,
             Self::Project(id) => Some(id),
         }
+    }
+}
+
+/// Who sent a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// Name recorded as the actor of events: `admin`, `token:<name>`, `project:<id>`.
+    pub name: String,
+    /// What it may see.
+    pub scope: Scope,
+}
+
+impl Principal {
+    /// Sees everything, so it may call every route.
+    pub const fn is_admin(&self) -> bool {
+        matches!(self.scope, Scope::All)
     }
 }

@@ -227,7 +227,7 @@ words! {
 }
 
 /// A reason with the sentence a person reads: cause and remedy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct StatusReason {
     /// Stable code.
     pub code: ReasonCode,

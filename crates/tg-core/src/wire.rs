@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::{
     job::Job as Work,
@@ -35,7 +36,7 @@ pub use registry::{Ending, FinishRun, LogTail, NextOffset, QueueCounts, QueueSta
 pub use time::{CivilTime, civil, timestamp};
 
 /// A project.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ProjectOut {
     /// Identity.
     pub id: i64,
@@ -90,7 +91,7 @@ pub struct ProjectOut {
 }
 
 /// What a project does by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Automation {
     /// A red CI gets a repair run.
     pub auto_fix_ci: bool,
@@ -132,7 +133,7 @@ impl From<&Project> for ProjectOut {
 }
 
 /// A run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ProtocolRunOut {
     /// Identity.
     pub id: i64,
@@ -233,7 +234,7 @@ impl From<&ProtocolRun> for ProtocolRunOut {
 }
 
 /// A step.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StepRunOut {
     /// Identity.
     pub id: i64,
@@ -299,7 +300,7 @@ impl From<&StepRun> for StepRunOut {
 }
 
 /// An event as stored.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EventOut {
     /// Identity.
     pub id: i64,
@@ -332,7 +333,7 @@ pub struct EventOut {
 }
 
 /// A call run: one attempt of one job or call.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CodexRunOut {
     /// Identity.
     pub run_id: String,
@@ -381,7 +382,7 @@ pub struct CodexRunOut {
 }
 
 /// A file that a call produced.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RunArtifactOut {
     /// Identity.
     pub id: i64,
@@ -402,7 +403,7 @@ pub struct RunArtifactOut {
 }
 
 /// A unit of queued work.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Job {
     /// Identity.
     pub job_id: String,
@@ -452,7 +453,7 @@ impl Job {
 }
 
 /// Answer to an action.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ActionResponse {
     /// What was done.
     pub message: String,

@@ -4,6 +4,7 @@
 pub mod artifact;
 pub mod call;
 pub mod event;
+pub mod idempotency;
 pub mod project;
 pub mod protocol;
 pub(crate) mod record;
@@ -72,6 +73,7 @@ pub fn statements() -> Vec<(String, &'static str)> {
         ("protocol", protocol::ALL),
         ("step", step::ALL),
         ("event", event::ALL),
+        ("idempotency", idempotency::ALL),
         ("call", call::ALL),
         ("artifact", artifact::ALL),
     ];

@@ -65,7 +65,9 @@ pub async fn run(global: &Global, args: ServeArgs, output: &Output) -> Result<()
 
     let stop = CancellationToken::new();
     let facts = Facts::default();
-    let server = tokio::spawn(api::serve(listener, api::router(app.clone(), facts.clone()), stop.clone()));
+    let admin = api::new_token().map_err(|error| CliError::internal(format!("no randomness: {error}")))?;
+    let router = api::router(app.clone(), facts.clone(), &admin);
+    let server = tokio::spawn(api::serve(listener, router, stop.clone()));
     let worker = (!args.no_worker).then(|| tokio::spawn(worker::run(app.clone(), stop.clone())));
     facts.set_workers(i64::from(worker.is_some()));
     tokio::spawn(look_at_engines(app.config.as_ref().clone(), facts.clone(), stop.clone()));

@@ -2,9 +2,10 @@
 //! Nothing is checked here.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Body of `/health`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Health {
     /// Always `ok`: whoever answers is alive.
     pub status: String,
@@ -20,7 +21,7 @@ impl Health {
 }
 
 /// Body of `/ready`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Ready {
     /// Sum of the checks.
     pub status: Readiness,
@@ -41,7 +42,7 @@ crate::status::words! {
 }
 
 /// Checks of `/ready`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReadyChecks {
     /// Database.
     pub db: DatabaseCheck,
@@ -57,7 +58,7 @@ pub struct ReadyChecks {
 }
 
 /// Database check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DatabaseCheck {
     /// It answers.
     pub ok: bool,
@@ -66,7 +67,7 @@ pub struct DatabaseCheck {
 }
 
 /// Queue check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct QueueCheck {
     /// It answers.
     pub ok: bool,
@@ -79,14 +80,14 @@ pub struct QueueCheck {
 }
 
 /// Redis check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RedisCheck {
     /// It answers.
     pub ok: bool,
 }
 
 /// Engine check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EngineCheck {
     /// Engine.
     pub id: String,
@@ -98,7 +99,7 @@ pub struct EngineCheck {
 }
 
 /// Disk check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DiskCheck {
     /// Enough is free.
     pub ok: bool,

@@ -12,7 +12,9 @@ use tg_core::{
     wire::{DatabaseCheck, DiskCheck, EngineCheck, Health, QueueCheck, Readiness, Ready, ReadyChecks},
 };
 
-use super::Door;
+use utoipa_axum::routes;
+
+use super::{Door, route::Routes};
 use crate::{app::App, queue, store::StoreError};
 
 /// What the process knows of itself; cheap to clone, shared with whoever refreshes it.
@@ -51,13 +53,22 @@ const CHECK_LIMIT: Duration = Duration::from_secs(5);
 /// Jobs looked at for the queue check.
 const QUEUE_SAMPLE: i64 = 1000;
 
-/// `GET /health`.
-pub async fn health() -> Json<Health> {
+/// Routes of this resource.
+pub fn routes() -> Routes {
+    Routes::new().open(routes!(health)).open(routes!(ready))
+}
+
+/// Says that the process is alive.
+#[utoipa::path(get, path = "/health", tag = "meta", responses((status = 200, description = "Alive", body = Health)))]
+async fn health() -> Json<Health> {
     Json(Health::ok(env!("CARGO_PKG_VERSION")))
 }
 
-/// `GET /ready`.
-pub async fn ready(State(door): State<Door>) -> (StatusCode, Json<Ready>) {
+/// Says whether work can be done here.
+#[utoipa::path(get, path = "/ready", tag = "meta", responses(
+    (status = 200, description = "Ready, or degraded", body = Ready),
+    (status = 503, description = "Database, queue or disk fails", body = Ready)))]
+async fn ready(State(door): State<Door>) -> (StatusCode, Json<Ready>) {
     let (engines, workers) = door.facts.get();
     let began = Instant::now();
     let (db, queue) = match tokio::time::timeout(CHECK_LIMIT, waiting(&door.app)).await {

@@ -1,0 +1,159 @@
+//! What happens to every request on its way in and out: its id, who sent it and whether they may, the
+//! cap and the deadline of its body, the deadline of its answer, and the headers every answer carries.
+//! Knows no resource.
+
+use std::time::Duration;
+
+use axum::{
+    body::{Body, Bytes, to_bytes},
+    extract::{MatchedPath, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use sha2::{Digest, Sha256};
+use tokio::time::{Instant, timeout};
+
+use super::{
+    Door, auth,
+    caller::{Called, Caller, Key},
+    error::{ApiError, Refusal},
+    page,
+    route::Access,
+};
+
+/// Most bytes of a body.
+pub const BODY_MOST: usize = 1024 * 1024;
+/// Time a body has to arrive.
+const BODY_TIME: Duration = Duration::from_secs(30);
+/// Time until the answer begins. A stream may go on as long as it likes.
+const ANSWER_TIME: Duration = Duration::from_secs(30);
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const NEXT_CURSOR: HeaderName = HeaderName::from_static("x-next-cursor");
+
+/// The way of a request through the door.
+pub async fn gate(State(door): State<Door>, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let request_id = request_id(request.headers());
+    let method = request.method().clone();
+    let uri = request.uri().clone();
+    let template = request.extensions().get::<MatchedPath>().cloned();
+    let template = template.as_ref().map_or("unmatched", MatchedPath::as_str);
+    let mut response = match enter(&door, request, &request_id, template).await {
+        Ok(request) => match timeout(ANSWER_TIME, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => ApiError::Timeout.into_response(),
+        },
+        Err(error) => error.into_response(),
+    };
+    if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
+        refusal.write(&mut response, &request_id);
+    }
+    finish(&mut response, &request_id, &uri);
+    let _ = (began, method);
+    response
+}
+
+/// Checks a request and hands it on with its caller and its whole body.
+async fn enter(door: &Door, request: Request, request_id: &str, template: &str) -> Result<Request, ApiError> {
+    let access = door.rule(template, request.method());
+    let principal = match access {
+        None | Some(Access::Open) => None,
+        Some(access @ (Access::Member | Access::Admin)) => {
+            let principal = auth::principal(door, request.headers()).await?;
+            if access == Access::Admin && !principal.is_admin() {
+                return Err(ApiError::Forbidden);
+            }
+            Some(principal)
+        }
+    };
+    let (mut parts, body) = request.into_parts();
+    let key = parts.headers.get(IDEMPOTENCY_KEY).filter(|_| parts.method == Method::POST);
+    let key = key.map(|value| key_text(value)).transpose()?;
+    let body =
+        if matches!(parts.method, Method::GET | Method::HEAD) { Bytes::new() } else { whole(body).await? };
+    if let Some(principal) = principal {
+        let text = |name: HeaderName| parts.headers.get(name)?.to_str().ok().map(str::to_owned);
+        let called = Called {
+            principal,
+            request_id: request_id.to_owned(),
+            method: parts.method.clone(),
+            path: parts.uri.path().to_owned(),
+            key: key.map(|key| Key { key, body_sha256: hex(&Sha256::digest(&body)) }),
+            if_match: text(header::IF_MATCH),
+            if_none_match: text(header::IF_NONE_MATCH),
+        };
+        parts.extensions.insert(Caller::new(called));
+    }
+    Ok(Request::from_parts(parts, Body::from(body)))
+}
+
+fn key_text(value: &HeaderValue) -> Result<String, ApiError> {
+    let text = value.to_str().ok().filter(|text| (1..=255).contains(&text.len()));
+    text.map(str::to_owned).ok_or_else(|| {
+        ApiError::invalid(&["header", "Idempotency-Key"], "must be 1 to 255 visible characters")
+    })
+}
+
+async fn whole(body: Body) -> Result<Bytes, ApiError> {
+    match timeout(BODY_TIME, to_bytes(body, BODY_MOST)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(_)) => Err(ApiError::TooLarge),
+        Err(_) => Err(ApiError::Slow),
+    }
+}
+
+/// The sender's id when it is one, else a new one.
+fn request_id(headers: &HeaderMap) -> String {
+    let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
+    let is_id = |text: &&str| {
+        (1..=128).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+    };
+    given.filter(is_id).map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned)
+}
+
+/// Headers that every answer carries.
+fn finish(response: &mut Response, request_id: &str, uri: &Uri) {
+    let next = response.extensions_mut().remove::<page::Next>();
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers
+        .entry(header::CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    if let Some(page::Next(cursor)) = next {
+        if let Ok(link) = HeaderValue::from_str(&next_link(uri, &cursor)) {
+            headers.insert(header::LINK, link);
+        }
+        if let Ok(cursor) = HeaderValue::from_str(&cursor) {
+            headers.insert(NEXT_CURSOR, cursor);
+        }
+    }
+}
+
+/// The same address with the cursor of the next page.
+fn next_link(uri: &Uri, cursor: &str) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
+        if name != "cursor" {
+            query.append_pair(&name, &value);
+        }
+    }
+    query.append_pair("cursor", cursor);
+    format!("<{}?{}>; rel=\"next\"", uri.path(), query.finish())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
+        text
+    })
+}

@@ -1,0 +1,138 @@
+//! A change over HTTP: one transaction that holds the change, its events and the answer kept for its
+//! `Idempotency-Key`, so that a repeated request meets the whole outcome or none of it.
+
+use serde::Serialize;
+use tg_core::{
+    event::Event,
+    ids::{ProjectId, RunId},
+    lifecycle::{Decision, Signal},
+};
+
+use super::{Door, answer, answer::Answer, caller::Caller, error::ApiError};
+use crate::{
+    db::Tx,
+    flow::{self, Cause},
+    store::{
+        event::{self, Context},
+        idempotency::{self, Kept, Subject},
+    },
+};
+
+/// A change under way. Dropped, it leaves nothing.
+pub struct Write<'a> {
+    door: &'a Door,
+    caller: &'a Caller,
+    tx: Tx,
+}
+
+impl Door {
+    /// Begins a change. A request whose key was answered before ends here with that answer.
+    pub async fn write<'a>(&'a self, caller: &'a Caller) -> Result<Write<'a>, ApiError> {
+        let mut tx = self.app.db.begin().await?;
+        if let Some(subject) = subject(caller) {
+            match idempotency::claim(&mut tx, &subject, self.app.clock.now()).await? {
+                None => {}
+                Some(Kept { body_sha256, .. }) if body_sha256 != subject.body_sha256 => {
+                    return Err(ApiError::KeyReused);
+                }
+                Some(Kept { status: 0, .. }) => return Err(ApiError::KeyInProgress),
+                Some(kept) => {
+                    return Err(ApiError::Replayed(Box::new(Answer {
+                        status: kept.status,
+                        location: kept.location,
+                        body: kept.body,
+                        is_replayed: true,
+                    })));
+                }
+            }
+        }
+        Ok(Write { door: self, caller, tx })
+    }
+}
+
+fn subject(caller: &Caller) -> Option<Subject<'_>> {
+    let called = caller.called();
+    called.key.as_ref().map(|key| Subject {
+        principal: &called.principal.name,
+        method: called.method.as_str(),
+        path: &called.path,
+        key: &key.key,
+        body_sha256: &key.body_sha256,
+    })
+}
+
+impl Write<'_> {
+    /// The transaction of the change.
+    pub const fn tx(&mut self) -> &mut Tx {
+        &mut self.tx
+    }
+
+    /// Time of the change, milliseconds since the epoch, UTC.
+    pub fn now(&self) -> i64 {
+        self.door.app.clock.now()
+    }
+
+    /// Appends an event that the caller caused.
+    pub async fn event(
+        &mut self,
+        project: Option<ProjectId>,
+        run: Option<RunId>,
+        event: &Event,
+    ) -> Result<(), ApiError> {
+        let context = Context {
+            project,
+            run,
+            actor: Some(self.caller.actor().to_owned()),
+            request_id: Some(self.caller.request_id().to_owned()),
+            job_id: None,
+        };
+        let now = self.now();
+        event::append(&mut self.tx, &context, event, now).await?;
+        Ok(())
+    }
+
+    /// Sends a signal for a run on behalf of the caller.
+    pub async fn advance(&mut self, run: RunId, signal: Signal) -> Result<Vec<Decision>, ApiError> {
+        let cause = Cause {
+            actor: Some(self.caller.actor()),
+            request_id: Some(self.caller.request_id()),
+            lease: None,
+        };
+        Ok(flow::advance(&self.door.app, &mut self.tx, run, signal, &cause).await?)
+    }
+
+    /// 201: the object was made and lies there.
+    pub async fn created<T: Serialize>(self, location: &str, body: &T) -> Result<Answer, ApiError> {
+        self.end(201, Some(location.to_owned()), Some(text(body))).await
+    }
+
+    /// 200 with this object.
+    pub async fn done<T: Serialize>(self, body: &T) -> Result<Answer, ApiError> {
+        self.end(200, None, Some(text(body))).await
+    }
+
+    /// 204.
+    pub async fn gone(self) -> Result<Answer, ApiError> {
+        self.end(204, None, None).await
+    }
+
+    async fn end(
+        mut self,
+        status: u16,
+        location: Option<String>,
+        body: Option<String>,
+    ) -> Result<Answer, ApiError> {
+        let answer = Answer { status, location, body, is_replayed: false };
+        if let Some(subject) = subject(self.caller) {
+            let location = answer.location.as_deref();
+            idempotency::keep(&mut self.tx, &subject, status, location, answer.body.as_deref()).await?;
+        }
+        self.tx.commit().await?;
+        self.door.app.wake.notify();
+        Ok(answer)
+    }
+}
+
+fn text<T: Serialize>(body: &T) -> String {
+    String::from_utf8(answer::json(body)).expect("JSON is UTF-8")
+}
