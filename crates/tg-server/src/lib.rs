@@ -1,6 +1,6 @@
 //! Everything in TasksGodzilla that touches the world: database, queue, engines, git, worker, doors.
 //!
-//! Floors, from the ground: base (`app config db failpoint log paths process redact secret wake`),
+//! Floors, from the ground: base (`app config db failpoint log metrics paths process redact secret wake`),
 //! adapters (`store queue engine git`), use (`flow jobs`), doors (`api worker`). A floor imports only
 //! floors below it and `tg-core`; adapters never import each other; `jobs` and `flow` never import
 //! each other.
@@ -15,6 +15,7 @@ pub mod flow;
 pub mod git;
 pub mod jobs;
 pub mod log;
+pub mod metrics;
 pub mod paths;
 pub mod process;
 pub mod queue;
