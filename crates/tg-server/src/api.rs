@@ -15,6 +15,7 @@ mod gate;
 pub mod health;
 mod page;
 mod projects;
+mod reference;
 mod route;
 mod write;
 
@@ -48,6 +49,7 @@ pub struct Door {
 struct Fixed {
     rules: Rules,
     document: Vec<u8>,
+    reference: Vec<u8>,
     admin_digest: [u8; 32],
 }
 
@@ -65,6 +67,11 @@ impl Door {
         &self.fixed.document
     }
 
+    /// The API's document as a page.
+    fn reference(&self) -> &[u8] {
+        &self.fixed.reference
+    }
+
     /// Digest of the admin's token.
     fn admin_digest(&self) -> &[u8; 32] {
         &self.fixed.admin_digest
@@ -73,7 +80,11 @@ impl Door {
 
 /// The routes of every resource.
 fn all() -> Routes {
-    Routes::new().merge(health::routes()).merge(document::routes()).merge(projects::routes())
+    Routes::new()
+        .merge(health::routes())
+        .merge(document::routes())
+        .merge(reference::routes())
+        .merge(projects::routes())
 }
 
 /// The API's document.
@@ -84,9 +95,12 @@ pub fn document() -> OpenApi {
 /// All routes behind the gate. `admin` is the admin's token.
 pub fn router(app: App, facts: Facts, admin: &Secret<String>) -> Router {
     let (router, rules, document) = all().split();
+    let document = document::finish(document);
+    let shown = serde_json::to_value(&document).expect("the document has string keys");
     let fixed = Fixed {
         rules,
-        document: answer::json(&document::finish(document)),
+        reference: reference::render(&shown).into_bytes(),
+        document: answer::json(&document),
         admin_digest: Sha256::digest(admin.expose().as_bytes()).into(),
     };
     let door = Door { app, facts, fixed: Arc::new(fixed) };

@@ -88,6 +88,7 @@ impl Routes {
         for (path, item) in &mut paths.paths {
             for (method, operation) in operations(item) {
                 describe(operation, &method, access);
+                operation.operation_id = Some(name_of(&method, path));
                 self.rules.entry(path.clone()).or_default().push((method, access));
             }
         }
@@ -122,6 +123,12 @@ const fn http_method(method: &HttpMethod) -> Method {
         HttpMethod::Options => Method::OPTIONS,
         HttpMethod::Trace => Method::TRACE,
     }
+}
+
+/// A name that no other operation has: method and path in words, e.g. `get_projects_id`.
+fn name_of(method: &Method, path: &str) -> String {
+    let words = path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.fold(method.as_str().to_ascii_lowercase(), |name, word| name + "_" + word)
 }
 
 /// Adds to an operation what its rule and its method say of every such route.

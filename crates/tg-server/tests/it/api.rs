@@ -1,5 +1,6 @@
 //! Stories of the HTTP door, by resource.
 
+mod document;
 mod frame;
 
 use tg_server::testing::app::TestApp;
