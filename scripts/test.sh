@@ -4,9 +4,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-codex=$(scripts/setup.sh | tail -n 1)
-export TASKSGODZILLA_TEST_CODEX_BIN=$codex
-export TASKSGODZILLA_TEST_REQUIRE=postgres,bwrap,codex
+tools=$(scripts/setup.sh)
+while IFS='=' read -r name value; do export "$name=$value"; done <<<"$tools"
+export TASKSGODZILLA_TEST_REQUIRE=postgres,bwrap,codex,schemathesis
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
