@@ -44,7 +44,12 @@ pub struct Spent {
 impl Spent {
     /// Of this process.
     pub fn now() -> Self {
-        let text = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+        Self::of(std::process::id())
+    }
+
+    /// Of a process of ours.
+    pub fn of(process: u32) -> Self {
+        let text = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
         // The name in parentheses may hold spaces; what follows it does not.
         let fields: Vec<u64> = text
             .rsplit(") ")

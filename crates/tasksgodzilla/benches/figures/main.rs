@@ -4,6 +4,7 @@
 
 #![expect(clippy::print_stdout, reason = "the table is what this program is run for")]
 
+mod api;
 mod engine;
 mod machine;
 mod queue;
@@ -53,6 +54,9 @@ fn main() -> anyhow::Result<()> {
     if std::env::args().any(|argument| argument == "--list" || argument == "--test") {
         return Ok(());
     }
+    if std::env::args().any(|argument| argument == api::served::BARE) {
+        return api::served::be_bare();
+    }
     statements::count();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     println!("{}", machine::description());
@@ -77,6 +81,12 @@ fn main() -> anyhow::Result<()> {
     show(runtime.block_on(engine::flood())?);
     show(runtime.block_on(queue::start())?);
     show(runtime.block_on(queue::throughput())?);
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    show(runtime.block_on(api::reads(folder.path()))?);
+    show(runtime.block_on(api::growth(folder.path()))?);
+    show(runtime.block_on(api::sqlite(folder.path()))?);
+    show(runtime.block_on(api::postgres(folder.path()))?);
+    show(runtime.block_on(api::readers(folder.path()))?);
     println!("\npromises not kept here: {broken}");
     Ok(())
 }

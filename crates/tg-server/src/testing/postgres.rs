@@ -1,6 +1,6 @@
 //! A Postgres server for tests: Debian's binaries, a temporary directory, a unix socket, one server per
 //! test process and one database per test. It lives no longer than the process that asked for it, also
-//! when that one is killed. Durability is off; never for anything but tests.
+//! when that one is killed. Durability is off, but for benches, which ask for a durable one.
 //!
 //! `TASKSGODZILLA_TEST_POSTGRES=0` leaves it out; whether absence is a skip or a failure is said by
 //! `require`.
@@ -39,8 +39,8 @@ trap '' INT TERM HUP PIPE
   echo "failed: $(tail -n 3 "$dir/initdb.log" | tr '\n' ' ')"
   exit 1
 }
-"$1/postgres" -D "$dir/data" -k "$dir" -c listen_addresses= -c fsync=off -c synchronous_commit=off \
-  -c full_page_writes=off -c max_connections=300 -c shared_buffers=32MB >"$dir/log" 2>&1 </dev/null &
+"$1/postgres" -D "$dir/data" -k "$dir" -c listen_addresses= -c fsync="$2" \
+  -c synchronous_commit="$2" -c full_page_writes="$2" -c max_connections=300 -c shared_buffers=32MB >"$dir/log" 2>&1 </dev/null &
 server=$!
 echo "ready: $dir"
 read -r _
@@ -61,6 +61,7 @@ struct Server {
 }
 
 static SERVER: OnceLock<Result<Server, String>> = OnceLock::new();
+static DURABLE: OnceLock<Result<Server, String>> = OnceLock::new();
 static DATABASES: AtomicU32 = AtomicU32::new(0);
 
 /// URL of a new, empty database. `Ok(None)` when there is no Postgres here and nobody insists.
@@ -68,6 +69,34 @@ static DATABASES: AtomicU32 = AtomicU32::new(0);
 /// # Panics
 /// When there is none and `TASKSGODZILLA_TEST_REQUIRE` names `postgres`.
 pub async fn database() -> Result<Option<String>, String> {
+    Ok(place(&SERVER, "off").await?.map(|place| place.url))
+}
+
+/// A new, empty database on a server that writes through to the disk; else as [`database`].
+///
+/// # Panics
+/// As [`database`].
+pub async fn durable() -> Result<Option<Place>, String> {
+    place(&DURABLE, "on").await
+}
+
+/// Where a database is.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// URL.
+    pub url: String,
+    /// Name of the database.
+    pub name: String,
+    /// Folder of the server's socket.
+    pub folder: PathBuf,
+    /// Folder of the server's programs.
+    pub binaries: PathBuf,
+}
+
+async fn place(
+    server: &'static OnceLock<Result<Server, String>>,
+    durable: &str,
+) -> Result<Option<Place>, String> {
     if variable("TASKSGODZILLA_TEST_POSTGRES").as_deref() == Some("0") {
         skip(NAME, "TASKSGODZILLA_TEST_POSTGRES=0 leaves it out");
         return Ok(None);
@@ -76,7 +105,7 @@ pub async fn database() -> Result<Option<String>, String> {
         skip(NAME, "no /usr/lib/postgresql/*/bin/initdb; install the package postgresql");
         return Ok(None);
     };
-    let server = SERVER.get_or_init(|| start(&binaries));
+    let server = server.get_or_init(|| start(&binaries, durable));
     let server = match server {
         Ok(server) => server,
         Err(problem) => {
@@ -87,7 +116,7 @@ pub async fn database() -> Result<Option<String>, String> {
     let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::SeqCst));
     let url = |name: &str| format!("postgres://tester@localhost/{name}?host={}", server.folder.display());
     create(&url("postgres"), &name).await?;
-    Ok(Some(url(&name)))
+    Ok(Some(Place { url: url(&name), name, folder: server.folder.clone(), binaries }))
 }
 
 fn binaries() -> Option<PathBuf> {
@@ -100,7 +129,7 @@ fn binaries() -> Option<PathBuf> {
     found.pop()
 }
 
-fn start(binaries: &Path) -> Result<Server, String> {
+fn start(binaries: &Path, durable: &str) -> Result<Server, String> {
     let mut line: Vec<String> = Vec::new();
     if rustix::process::geteuid().is_root() {
         // The server refuses to run as root.
@@ -115,6 +144,7 @@ fn start(binaries: &Path) -> Result<Server, String> {
     }
     line.extend(["sh", "-c", SERVE, "sh"].map(str::to_owned));
     line.push(binaries.display().to_string());
+    line.push(durable.to_owned());
     let mut keeper = keep(&line).map_err(|error| format!("cannot start {}: {error}", line[0]))?;
     let output = keeper.stdout.take().ok_or("the keeper of postgres has no output")?;
     let mut answer = String::new();
