@@ -21,6 +21,7 @@ use super::{
     page,
     route::Access,
 };
+use crate::metrics;
 
 /// Most bytes of a body.
 pub const BODY_MOST: usize = 1024 * 1024;
@@ -52,7 +53,7 @@ pub async fn gate(State(door): State<Door>, request: Request, next: Next) -> Res
         refusal.write(&mut response, &request_id);
     }
     finish(&mut response, &request_id, &uri);
-    let _ = (began, method);
+    metrics::request(template, method.as_str(), response.status().as_u16(), began.elapsed().as_secs_f64());
     response
 }
 
