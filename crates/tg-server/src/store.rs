@@ -9,6 +9,7 @@ pub mod project;
 pub mod protocol;
 pub(crate) mod record;
 pub mod step;
+pub mod tally;
 
 /// Why the store could not do it.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +69,9 @@ pub(crate) fn not_found(table: &'static str, id: impl std::fmt::Display) -> Stor
 pub fn statements() -> Vec<(String, &'static str)> {
     let files = [
         ("dialect", crate::db::dialect::ALL),
+        ("tally", crate::db::tally::ALL),
         ("queue", crate::queue::ALL),
+        ("depth", crate::queue::depth::ALL),
         ("project", project::ALL),
         ("protocol", protocol::ALL),
         ("step", step::ALL),
@@ -76,6 +79,7 @@ pub fn statements() -> Vec<(String, &'static str)> {
         ("idempotency", idempotency::ALL),
         ("call", call::ALL),
         ("artifact", artifact::ALL),
+        ("tallies", tally::ALL),
     ];
     files
         .iter()

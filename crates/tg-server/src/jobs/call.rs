@@ -10,7 +10,9 @@ use super::{
 };
 use crate::{
     app::App,
+    db::Tx,
     engine::{EngineFailure, FailKind, Request, Role, sandbox::Grant, supervise},
+    metrics::family::{MODEL_FALLBACKS, TOKENS_ESTIMATED},
     process::Wrap,
     queue::Lease,
     redact::Redactor,
@@ -306,9 +308,21 @@ async fn begin(attempt: &Attempt<'_>, chosen: &Chosen, ask: &Ask<'_>, id: &CallI
             .with("error_category", ErrorCategory::Codex.as_str());
         store::event::append(&mut tx, &context(lease, subject), &event, now).await?;
     }
+    tally_begin(&mut tx, chosen, ask);
     store::call::start(&mut tx, lease, &row, now).await?;
     tx.commit().await?;
     Ok(())
+}
+
+fn tally_begin(tx: &mut Tx, chosen: &Chosen, ask: &Ask<'_>) {
+    let model = store::tally::model(chosen.model.as_deref());
+    if chosen.fallback_of.is_some() {
+        let category = ErrorCategory::Codex.as_str();
+        tx.count(&MODEL_FALLBACKS, &[("engine", chosen.id()), ("model", model), ("category", category)], 1);
+    }
+    let estimated = i64::try_from(tokens::estimate(&ask.prompt.text)).unwrap_or(i64::MAX);
+    let phase = store::tally::phase(ask.kind);
+    tx.count(&TOKENS_ESTIMATED, &[("phase", phase), ("model", model)], estimated);
 }
 
 fn unconfined(app: &App, subject: &Subject, chosen: &Chosen) -> Option<Event> {

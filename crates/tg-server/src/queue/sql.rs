@@ -18,7 +18,7 @@ macro_rules! claim {
             $lock,
             ") UPDATE jobs SET state = 'started', attempts = attempts + 1, fence = fence + 1, lease_owner = $3, ",
             "lease_until = $4, started_at = $1 WHERE id IN (SELECT id FROM pick) AND state = 'queued' ",
-            "RETURNING id, kind, payload, attempts, max_attempts, fence, project_id, protocol_run_id, request_id"
+            "RETURNING id, kind, payload, run_at, attempts, max_attempts, fence, project_id, protocol_run_id, request_id"
         )
     };
 }
@@ -69,9 +69,10 @@ statements! {
     CHECK = held!("");
     CHECK_POSTGRES = held!(" FOR UPDATE");
     END = "UPDATE jobs SET state = $1, last_error = COALESCE(CAST($2 AS TEXT), last_error), finished_at = $3, \
-           lease_owner = NULL, lease_until = NULL WHERE id = $4 AND fence = $5 AND state = 'started'";
+           lease_owner = NULL, lease_until = NULL WHERE id = $4 AND fence = $5 AND state = 'started' \
+           RETURNING id, started_at";
     RETRY = "UPDATE jobs SET state = 'queued', run_at = $1, last_error = $2, lease_owner = NULL, lease_until = NULL \
-             WHERE id = $3 AND fence = $4 AND state = 'started'";
+             WHERE id = $3 AND fence = $4 AND state = 'started' RETURNING id, started_at";
     RELEASE = "UPDATE jobs SET state = 'queued', attempts = attempts - 1, lease_owner = NULL, lease_until = NULL \
                WHERE id = $1 AND fence = $2 AND state = 'started'";
     YIELD_KEY = "UPDATE jobs SET unique_key = id WHERE id = $1 AND fence = $2 AND state = 'started'";
@@ -81,7 +82,7 @@ statements! {
     EXPIRED_SQLITE = expired!("");
     EXPIRED_POSTGRES = expired!(" FOR UPDATE SKIP LOCKED");
     CANCEL = "UPDATE jobs SET state = 'cancelled', cancel_requested = 1, finished_at = $1, lease_owner = NULL, \
-              lease_until = NULL WHERE unique_key = $2 AND state IN ('queued', 'started')";
+              lease_until = NULL WHERE unique_key = $2 AND state IN ('queued', 'started') RETURNING id";
     LIST = list!("id > '' ORDER BY id DESC LIMIT $1");
     LIST_IN_STATE = list!("state = $1 ORDER BY id DESC LIMIT $2");
     LIST_DUE = list!("state = 'queued' AND run_at <= $1 ORDER BY id DESC LIMIT $2");

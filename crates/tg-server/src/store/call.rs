@@ -7,7 +7,7 @@ use tg_core::{
     scope::Scope,
 };
 
-use super::{StoreError, not_found, record::Record, touched};
+use super::{StoreError, not_found, record::Record, tally};
 use crate::{
     db::{
         Tx,
@@ -130,7 +130,7 @@ mod sql {
         FINISH = "UPDATE codex_runs SET status = $1, result = $2, error = $3, usage_reported = $4, \
                   input_tokens = $5, cache_read_tokens = $6, cache_write_tokens = $7, output_tokens = $8, \
                   reasoning_tokens = $9, cost_usd = $10, cost_cents = $11, finished_at = $12, updated_at = $12 \
-                  WHERE id = $13 AND job_id = $14 AND status = 'running'";
+                  WHERE id = $13 AND job_id = $14 AND status = 'running' RETURNING id, run_kind, project_id, params";
         ABANDON = "UPDATE codex_runs SET status = 'failed', error = $1, finished_at = $2, updated_at = $2 \
                    WHERE job_id = $3 AND finished_at IS NULL";
         STOP = "UPDATE codex_runs SET status = $1, error = $2, finished_at = $3, updated_at = $3 \
@@ -212,12 +212,13 @@ pub async fn finish(
         &id.0,
         &lease.job_id.0,
     ];
-    touched(tx.execute(sql::FINISH, values).await?, || {
+    let row = tx.first(sql::FINISH, values).await?.ok_or_else(|| {
         StoreError::Conflict(format!(
             "call {id} of job {} is not running; its end is not recorded",
             lease.job_id
         ))
-    })
+    })?;
+    tally::call_ended(tx, &Record::named(TABLE, "id", row), end)
 }
 
 /// Calls of a job whose attempt died: marked failed with this error. Returns how many.
