@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use tg_core::{
     event::{Event, EventKind},
     ids::{Fence, JobId, ProjectId, RunId, StepId},
@@ -25,8 +26,13 @@ use crate::{
 #[cfg(feature = "testing")]
 pub(crate) use sql::ALL;
 
+mod count;
 pub mod depth;
+mod list;
 mod sql;
+
+pub use count::{Counts, count_in, counts, is_due as counting_is_due, prune};
+pub use list::{Filter, list, live, load, load_locked, page};
 
 const TABLE: &str = "jobs";
 /// What a job that no code of this binary understands ends with.
@@ -89,6 +95,14 @@ pub struct JobRow {
     pub run_at: i64,
     /// Last error, redacted.
     pub last_error: Option<String>,
+    /// Queue it is in.
+    pub queue: String,
+    /// Request that queued it.
+    pub request_id: Option<String>,
+    /// Who does it, or did it last (`host:pid`).
+    pub worker: Option<String>,
+    /// What came out of its newest attempt.
+    pub result: Option<Value>,
     /// Times, milliseconds since the epoch, UTC.
     pub created_at: i64,
     /// First claim.
@@ -420,53 +434,6 @@ pub async fn cancel(tx: &mut Tx, job: &Job) -> Result<(), StoreError> {
         ended_attempt(tx, job.kind(), word(JobStatus::Cancelled), None);
     }
     Ok(())
-}
-
-/// Newest first. Jobs that were ended as unknown cannot be shown as jobs; the timeline tells of them.
-pub async fn list(tx: &mut Tx, status: Option<JobStatus>, limit: i64) -> Result<Vec<JobRow>, StoreError> {
-    let now = now(tx).await?;
-    let rows = match status {
-        None => tx.all(sql::LIST, args![limit]).await?,
-        Some(JobStatus::Queued) => tx.all(sql::LIST_DUE, args![now, limit]).await?,
-        Some(JobStatus::Scheduled) => tx.all(sql::LIST_SCHEDULED, args![now, limit]).await?,
-        Some(
-            state @ (JobStatus::Started | JobStatus::Finished | JobStatus::Failed | JobStatus::Cancelled),
-        ) => tx.all(sql::LIST_IN_STATE, args![state.as_str(), limit]).await?,
-    };
-    let rows = rows.into_iter().map(|row| Record::named(TABLE, "id", row));
-    let mut listed = Vec::with_capacity(rows.len());
-    for row in rows {
-        if row.maybe_text("last_error")?.as_deref() != Some(UNKNOWN) {
-            listed.push(read(&row, now)?);
-        }
-    }
-    Ok(listed)
-}
-
-fn read(row: &Record, now: i64) -> Result<JobRow, StoreError> {
-    let run_at = row.int("run_at")?;
-    let state = row.word("state", JobStatus::parse)?;
-    let waits = state == JobStatus::Queued && run_at > now;
-    let status = if waits { JobStatus::Scheduled } else { state };
-    Ok(JobRow {
-        id: JobId(row.text("id")?),
-        job: job(row)?,
-        status,
-        priority: row.int("priority")?,
-        project_id: row.maybe_int("project_id")?.map(ProjectId),
-        attempts: row.int("attempts")?,
-        max_attempts: row.int("max_attempts")?,
-        run_at,
-        last_error: row.maybe_text("last_error")?,
-        created_at: row.int("created_at")?,
-        started_at: row.maybe_int("started_at")?,
-        finished_at: row.maybe_int("finished_at")?,
-    })
-}
-
-/// Deletes ended jobs that ended before `before` (ms), at most `limit`. Returns how many.
-pub async fn prune(tx: &mut Tx, before: i64, limit: i64) -> Result<u64, StoreError> {
-    Ok(tx.execute(sql::PRUNE, args![before, limit]).await?)
 }
 
 fn millis(duration: Duration) -> i64 {

@@ -152,7 +152,7 @@ pub async fn earlier(
 ) -> Result<Option<store::call::Call>, JobError> {
     let mut tx = attempt.app.db.read().await?;
     let run = Some(attempt.subject.run.id);
-    let filter = store::call::Filter { run, step, run_kind: Some(kind.to_owned()) };
+    let filter = store::call::Filter { run, step, run_kind: Some(kind.to_owned()), ..Default::default() };
     let calls = store::call::list(&mut tx, &Scope::All, &filter, 20).await?;
     let job = &attempt.lease.job_id.0;
     let is_ours =
@@ -164,7 +164,7 @@ pub async fn earlier(
 pub async fn unreached(attempt: &Attempt<'_>, step: Option<StepId>, kind: &str) -> Result<usize, JobError> {
     let mut tx = attempt.app.db.read().await?;
     let run = Some(attempt.subject.run.id);
-    let filter = store::call::Filter { run, step, run_kind: Some(kind.to_owned()) };
+    let filter = store::call::Filter { run, step, run_kind: Some(kind.to_owned()), ..Default::default() };
     let calls = store::call::list(&mut tx, &Scope::All, &filter, 20).await?;
     let job = &attempt.lease.job_id.0;
     let words = [word(FailKind::Provider), word(FailKind::RateLimited)];

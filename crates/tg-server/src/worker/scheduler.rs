@@ -30,6 +30,10 @@ use crate::{
 /// Jobs and runs looked at in one beat.
 const SLICE: i64 = 200;
 
+/// Ended jobs added up in one transaction, and how many such in one beat.
+const COUNTED: i64 = 1000;
+const MOST_COUNTED: usize = 10;
+
 /// Between two rounds of house-keeping.
 const MAINTENANCE: Duration = Duration::from_hours(1);
 
@@ -62,6 +66,7 @@ pub async fn beat(app: &App, reap: bool) -> Result<(), StoreError> {
     if reap || rescued > 0 {
         reap_orphans(app).await?;
     }
+    count_jobs(app).await?;
     let mut tx = app.db.read().await?;
     let runs = store::protocol::open_runs(&mut tx, SLICE).await?;
     drop(tx);
@@ -96,6 +101,21 @@ pub async fn rescue(app: &App) -> Result<usize, StoreError> {
         app.wake.notify();
     }
     Ok(rescued.len())
+}
+
+/// Adds up ended jobs, so that counting them stays cheap.
+async fn count_jobs(app: &App) -> Result<(), StoreError> {
+    for _ in 0..MOST_COUNTED {
+        let mut tx = app.db.read().await?;
+        if !queue::counting_is_due(&mut tx).await? {
+            return Ok(());
+        }
+        drop(tx);
+        let mut tx = app.db.begin().await?;
+        queue::count_in(&mut tx, COUNTED).await?;
+        tx.commit().await?;
+    }
+    Ok(())
 }
 
 async fn give_up(app: &App, tx: &mut Tx, found: &Rescued) -> Result<(), StoreError> {
