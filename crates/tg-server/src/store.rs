@@ -76,6 +76,8 @@ pub fn statements() -> Vec<(String, &'static str)> {
         ("protocol", protocol::ALL),
         ("step", step::ALL),
         ("event", event::ALL),
+        ("event_list", event::LIST),
+        ("event_verify", event::VERIFY),
         ("idempotency", idempotency::ALL),
         ("call", call::ALL),
         ("artifact", artifact::ALL),
