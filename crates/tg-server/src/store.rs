@@ -8,8 +8,10 @@ pub mod idempotency;
 pub mod project;
 pub mod protocol;
 pub(crate) mod record;
+pub mod session;
 pub mod step;
 pub mod tally;
+pub mod token;
 
 /// Why the store could not do it.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +84,8 @@ pub fn statements() -> Vec<(String, &'static str)> {
         ("call", call::ALL),
         ("artifact", artifact::ALL),
         ("tallies", tally::ALL),
+        ("session", session::ALL),
+        ("token", token::ALL),
     ];
     files
         .iter()
