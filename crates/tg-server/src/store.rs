@@ -8,10 +8,8 @@ pub mod idempotency;
 pub mod project;
 pub mod protocol;
 pub(crate) mod record;
-pub mod session;
+pub mod review;
 pub mod step;
-pub mod tally;
-pub mod token;
 
 /// Why the store could not do it.
 #[derive(Debug, thiserror::Error)]
@@ -71,21 +69,15 @@ pub(crate) fn not_found(table: &'static str, id: impl std::fmt::Display) -> Stor
 pub fn statements() -> Vec<(String, &'static str)> {
     let files = [
         ("dialect", crate::db::dialect::ALL),
-        ("tally", crate::db::tally::ALL),
         ("queue", crate::queue::ALL),
-        ("depth", crate::queue::depth::ALL),
         ("project", project::ALL),
         ("protocol", protocol::ALL),
         ("step", step::ALL),
         ("event", event::ALL),
-        ("event_list", event::LIST),
-        ("event_verify", event::VERIFY),
         ("idempotency", idempotency::ALL),
         ("call", call::ALL),
         ("artifact", artifact::ALL),
-        ("tallies", tally::ALL),
-        ("session", session::ALL),
-        ("token", token::ALL),
+        ("review", review::ALL),
     ];
     files
         .iter()

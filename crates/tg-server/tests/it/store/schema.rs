@@ -94,9 +94,9 @@ async fn migrating_again_and_at_once_changes_nothing(test: TestDatabase) {
         matches!(&changed, Err(DbError::Migrate(error)) if error.to_string().contains("modified")),
         "{changed:?}"
     );
-    raw(&test.db, "UPDATE _sqlx_migrations SET version = 9999 WHERE version = 1").await;
+    raw(&test.db, "UPDATE _sqlx_migrations SET version = 9999").await;
     let newer = test.db.migrate().await;
-    assert!(matches!(newer, Err(DbError::Newer { found: 9999, known: 9 })), "{newer:?}");
+    assert!(matches!(newer, Err(DbError::Newer { found: 9999, known: 1 })), "{newer:?}");
 }
 
 async fn a_reading_transaction_cannot_write(test: TestDatabase) {
@@ -182,7 +182,8 @@ async fn every_list_reads_one_index() {
     let Db::Sqlite { write, .. } = &test.db else { panic!("not sqlite") };
     let mut looked = 0;
     for (name, text) in store::statements() {
-        let read_whole = name.ends_with("_POSTGRES") || name == "dialect::NOW_SQLITE";
+        let read_whole =
+            name == "event::CHAINS" || name.ends_with("_POSTGRES") || name == "dialect::NOW_SQLITE";
         if read_whole || text.starts_with("INSERT") {
             continue;
         }
@@ -190,9 +191,7 @@ async fn every_list_reads_one_index() {
             sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"))).fetch_all(write).await;
         let plan: Vec<String> = rows.unwrap().iter().map(|row| row.get::<String, _>("detail")).collect();
         let bad = plan.iter().any(|line| {
-            let scan = line.starts_with("SCAN ")
-                && !line.contains(" INDEX ")
-                && !["SCAN pick", "SCAN CONSTANT ROW"].contains(&line.as_str());
+            let scan = line.starts_with("SCAN ") && !line.contains(" INDEX ") && line != "SCAN pick";
             scan || line.contains("TEMP B-TREE")
         });
         assert!(!bad, "{name}: {plan:#?}");
@@ -203,10 +202,7 @@ async fn every_list_reads_one_index() {
 
 #[test]
 fn words_of_the_schema_are_the_words_of_the_code() {
-    let schema = concat!(
-        include_str!("../../../src/db/migrations/0001_first_tables.sql"),
-        include_str!("../../../src/db/migrations/0003_access.sql")
-    );
+    let schema = include_str!("../../../src/db/migrations/0001_first_tables.sql");
     let mut table = "";
     let mut compared = 0;
     for line in schema.lines() {
@@ -232,9 +228,6 @@ fn words_of_the_schema_are_the_words_of_the_code() {
                 .map(|word| word.as_str())
                 .filter(|word| *word != "scheduled")
                 .collect(),
-            ("access_tokens", "scope") => {
-                tg_core::wire::TokenScope::ALL.iter().map(|word| word.as_str()).collect()
-            }
             ("protocol_runs", "spec_validation_status") => vec!["valid", "invalid", "missing"],
             _ if words == BTreeSet::from(["0", "1"]) => continue,
             _ => panic!("{table}.{column} has words that nothing is compared with"),
@@ -242,7 +235,7 @@ fn words_of_the_schema_are_the_words_of_the_code() {
         assert_eq!(words, code.into_iter().collect(), "{table}.{column}");
         compared += 1;
     }
-    assert_eq!(compared, 11);
+    assert_eq!(compared, 10);
 }
 
 mod both {
