@@ -10,9 +10,7 @@ use super::{
 };
 use crate::{
     app::App,
-    db::Tx,
     engine::{EngineFailure, FailKind, Request, Role, sandbox::Grant, supervise},
-    metrics::family::{MODEL_FALLBACKS, TOKENS_ESTIMATED},
     process::Wrap,
     queue::Lease,
     redact::Redactor,
@@ -28,6 +26,7 @@ use tg_core::{
     ids::{CallId, StepId},
     job::ErrorCategory,
     protocol::{CallStatus, Confinement, StepRun, Usage},
+    review::ReviewComment,
     scope::Scope,
     status::ReasonCode,
     tokens,
@@ -44,6 +43,8 @@ pub struct Prompt {
     pub versions: Map<String, Value>,
     /// Where the main source lies, as told to people.
     pub path: String,
+    /// Comments of people that are in it.
+    pub review: Vec<ReviewComment>,
 }
 
 /// What is asked of an engine.
@@ -152,7 +153,7 @@ pub async fn earlier(
 ) -> Result<Option<store::call::Call>, JobError> {
     let mut tx = attempt.app.db.read().await?;
     let run = Some(attempt.subject.run.id);
-    let filter = store::call::Filter { run, step, run_kind: Some(kind.to_owned()), ..Default::default() };
+    let filter = store::call::Filter { run, step, run_kind: Some(kind.to_owned()) };
     let calls = store::call::list(&mut tx, &Scope::All, &filter, 20).await?;
     let job = &attempt.lease.job_id.0;
     let is_ours =
@@ -164,7 +165,7 @@ pub async fn earlier(
 pub async fn unreached(attempt: &Attempt<'_>, step: Option<StepId>, kind: &str) -> Result<usize, JobError> {
     let mut tx = attempt.app.db.read().await?;
     let run = Some(attempt.subject.run.id);
-    let filter = store::call::Filter { run, step, run_kind: Some(kind.to_owned()), ..Default::default() };
+    let filter = store::call::Filter { run, step, run_kind: Some(kind.to_owned()) };
     let calls = store::call::list(&mut tx, &Scope::All, &filter, 20).await?;
     let job = &attempt.lease.job_id.0;
     let words = [word(FailKind::Provider), word(FailKind::RateLimited)];
@@ -308,21 +309,12 @@ async fn begin(attempt: &Attempt<'_>, chosen: &Chosen, ask: &Ask<'_>, id: &CallI
             .with("error_category", ErrorCategory::Codex.as_str());
         store::event::append(&mut tx, &context(lease, subject), &event, now).await?;
     }
-    tally_begin(&mut tx, chosen, ask);
     store::call::start(&mut tx, lease, &row, now).await?;
+    if !ask.prompt.review.is_empty() {
+        store::review::set_sent(&mut tx, lease, id, &ask.prompt.review, now).await?;
+    }
     tx.commit().await?;
     Ok(())
-}
-
-fn tally_begin(tx: &mut Tx, chosen: &Chosen, ask: &Ask<'_>) {
-    let model = store::tally::model(chosen.model.as_deref());
-    if chosen.fallback_of.is_some() {
-        let category = ErrorCategory::Codex.as_str();
-        tx.count(&MODEL_FALLBACKS, &[("engine", chosen.id()), ("model", model), ("category", category)], 1);
-    }
-    let estimated = i64::try_from(tokens::estimate(&ask.prompt.text)).unwrap_or(i64::MAX);
-    let phase = store::tally::phase(ask.kind);
-    tx.count(&TOKENS_ESTIMATED, &[("phase", phase), ("model", model)], estimated);
 }
 
 fn unconfined(app: &App, subject: &Subject, chosen: &Chosen) -> Option<Event> {
