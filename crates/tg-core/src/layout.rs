@@ -38,11 +38,6 @@ impl Home {
         self.root.join("url")
     }
 
-    /// Admin token of the API, made at the first start; only its owner can read it.
-    pub fn admin_token(&self) -> PathBuf {
-        self.root.join("token")
-    }
-
     /// Bare git dir that is our truth for a project.
     pub fn control_repo(&self, project: ProjectId) -> PathBuf {
         self.root.join("control").join(format!("{project}.git"))

@@ -74,7 +74,6 @@ pub(super) fn told(signal: &Signal) -> Vec<Event> {
         | Signal::Pause { .. }
         | Signal::Resume { .. }
         | Signal::Cancel { .. }
-        | Signal::JobCancelled { .. }
         | Signal::OpenPullRequest
         | Signal::CiPending { .. }
         | Signal::Answered

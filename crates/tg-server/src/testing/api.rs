@@ -1,8 +1,6 @@
 //! Calls to the real router in this process, in the words of a test. No socket; what a socket adds
 //! (caps of headers, deadlines of connections) is tested over one.
 
-use std::net::SocketAddr;
-
 use axum::{
     Router,
     body::{Body, Bytes, to_bytes},
@@ -12,9 +10,9 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 
 use crate::{
-    api::{self, Facts, Keeper},
+    api::{self, Facts},
     app::App,
-    credential::{AdminToken, Digest},
+    secret::Secret,
 };
 
 /// The admin's token in tests.
@@ -46,9 +44,7 @@ pub struct Got {
 impl Api {
     /// The door of this application.
     pub fn new(app: &App) -> Self {
-        let admin = AdminToken::Setting(Digest::of(ADMIN));
-        let keeper = Keeper::new(&app.config, admin, SocketAddr::from(([127, 0, 0, 1], 8010)));
-        Self { router: api::router(app.clone(), Facts::default(), keeper) }
+        Self { router: api::router(app.clone(), Facts::default(), &Secret::new(ADMIN.to_owned())) }
     }
 
     /// The router itself, for a test that serves it on a socket.

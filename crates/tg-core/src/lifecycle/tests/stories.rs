@@ -1,6 +1,5 @@
 //! Each row of the tables and each acceptance case as a small story.
 
-mod jobs;
 mod loops;
 mod pause;
 mod planning;
