@@ -4,6 +4,7 @@
 use crate::ids::ProjectId;
 
 mod commit;
+mod host;
 mod remote;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ pub use commit::{
     CommitSubject, Trailers, commit_message, plan_subject, proposed_commit, step_number, step_subject,
     trailer,
 };
+pub use host::is_private_address;
 pub use remote::{LocalRemotes, RemoteUrl, RemoteUrlError, Transport};
 
 /// Why a name is not accepted.
@@ -31,6 +33,14 @@ pub enum NameError {
     /// Breaks the rules of git for branch names, or ours.
     #[error("branch name {name:?} is not allowed: {why}; use a plain name like `main` or `team/topic`")]
     Branch {
+        /// The name, shortened.
+        name: String,
+        /// The rule it breaks.
+        why: &'static str,
+    },
+    /// Not fit to be the name of a project.
+    #[error("project name {name:?} is not allowed: {why}; use 1 to 100 printable characters")]
+    Project {
         /// The name, shortened.
         name: String,
         /// The rule it breaks.
@@ -59,6 +69,24 @@ const SHOWN: usize = 120;
 
 fn shown(text: &str) -> String {
     text.chars().take(SHOWN).collect()
+}
+
+/// The shown name of a project without blanks around it: 1 to 100 characters, none of which controls a
+/// terminal or the direction of text.
+pub fn project_name(text: &str) -> Result<String, NameError> {
+    let name = text.trim();
+    let turns =
+        |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let why = if name.is_empty() {
+        "it is empty"
+    } else if name.chars().count() > 100 {
+        "it is longer than 100 characters"
+    } else if name.chars().any(|c| c.is_control() || turns(c)) {
+        "it holds characters that cannot be seen"
+    } else {
+        return Ok(name.to_owned());
+    };
+    Err(NameError::Project { name: shown(name), why })
 }
 
 /// Name of a protocol run: its branch and directory have the same name.

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use super::host;
 use crate::status::words;
 
 words! {
@@ -33,6 +34,7 @@ pub struct RemoteUrl {
     text: String,
     transport: Transport,
     host: Option<String>,
+    port: Option<u16>,
     path: String,
 }
 
@@ -73,6 +75,15 @@ pub enum RemoteUrlError {
         "the repository address has no well-formed host and path; write https://host/owner/repo.git or user@host:owner/repo.git"
     )]
     Malformed,
+    /// A host in one's own network.
+    #[error(
+        "the host {host:?} lies in a private network or cannot be told from one; for a forge in your own \
+         network the admin sets TASKSGODZILLA_ALLOW_PRIVATE_HOSTS=true"
+    )]
+    PrivateHost {
+        /// The host, shortened.
+        host: String,
+    },
     /// A path where only network remotes are allowed.
     #[error("a repository on this machine is accepted from the admin only; use https:// or ssh://")]
     Local,
@@ -145,6 +156,22 @@ impl RemoteUrl {
         self.host.as_deref()
     }
 
+    /// Port, where one is given.
+    pub const fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// Refuses a host that lies in somebody's own network: a private address, a local name, a name
+    /// without a dot. What a name resolves to is asked where the remote is contacted.
+    pub fn refuse_private_host(&self) -> Result<(), RemoteUrlError> {
+        match self.host() {
+            Some(host) if host::is_private(host) => {
+                Err(RemoteUrlError::PrivateHost { host: super::shown(host) })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Path on this machine; `None` for network remotes.
     pub fn local_path(&self) -> Option<PathBuf> {
         matches!(self.transport, Transport::File).then(|| PathBuf::from(&self.path))
@@ -191,6 +218,7 @@ fn on_this_machine(text: &str, path: &str, local: LocalRemotes) -> Result<Remote
             text: text.to_owned(),
             transport: Transport::File,
             host: None,
+            port: None,
             path: path.to_owned(),
         }),
     }
@@ -249,23 +277,26 @@ fn remote(text: &str, transport: Transport, place: &str, path: &str) -> Result<R
             if !address.contains(':') || !address.bytes().all(is_legal) {
                 return Err(RemoteUrlError::Malformed);
             }
-            (address, port.strip_prefix(':').or(port.is_empty().then_some("22")))
+            (address, port.strip_prefix(':').map(Some).or(port.is_empty().then_some(None)))
         }
         None => match place.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (place, Some("22")),
+            Some((host, port)) => (host, Some(Some(port))),
+            None => (place, Some(None)),
         },
     };
     let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':');
-    let port_holds = port
-        .is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok());
-    if host.is_empty() || !host.bytes().all(is_legal) || !port_holds || path.trim_matches('/').is_empty() {
+    let is_number = |port: &&str| port.bytes().all(|byte| byte.is_ascii_digit());
+    let port = match port.ok_or(RemoteUrlError::Malformed)? {
+        None => None,
+        Some(port) => {
+            let number = Some(port).filter(is_number).and_then(|port| port.parse::<u16>().ok());
+            Some(number.ok_or(RemoteUrlError::Malformed)?)
+        }
+    };
+    let host = host.to_ascii_lowercase();
+    let host_holds = !host.is_empty() && host.bytes().all(is_legal) && host::literal(&host).is_ok();
+    if !host_holds || path.trim_matches('/').is_empty() {
         return Err(RemoteUrlError::Malformed);
     }
-    Ok(RemoteUrl {
-        text: text.to_owned(),
-        transport,
-        host: Some(host.to_ascii_lowercase()),
-        path: path.to_owned(),
-    })
+    Ok(RemoteUrl { text: text.to_owned(), transport, host: Some(host), port, path: path.to_owned() })
 }
