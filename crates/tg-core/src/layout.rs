@@ -38,6 +38,11 @@ impl Home {
         self.root.join("url")
     }
 
+    /// Key that seals project secrets, where no setting gives one.
+    pub fn secret_key(&self) -> PathBuf {
+        self.root.join("secret.key")
+    }
+
     /// Bare git dir that is our truth for a project.
     pub fn control_repo(&self, project: ProjectId) -> PathBuf {
         self.root.join("control").join(format!("{project}.git"))

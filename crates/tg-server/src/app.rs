@@ -6,7 +6,7 @@ use std::sync::{
     atomic::{AtomicI64, Ordering},
 };
 
-use crate::{config::Config, db::Db, engine::sandbox::Sandbox, wake::Wake};
+use crate::{config::Config, db::Db, engine::sandbox::Sandbox, seal::Seal, wake::Wake};
 
 /// The running application.
 #[derive(Clone)]
@@ -19,6 +19,8 @@ pub struct App {
     pub clock: Clock,
     /// Hints that work is there.
     pub wake: Wake,
+    /// Seals and opens project secrets.
+    pub seal: Seal,
     /// Confinement found at start.
     pub sandbox: Arc<Sandbox>,
 }
@@ -36,6 +38,7 @@ impl App {
     /// An application on this database, by the machine's clock.
     pub fn new(config: Config, db: Db, sandbox: Sandbox) -> Self {
         Self {
+            seal: Seal::new(&config),
             config: Arc::new(config),
             db,
             clock: Clock::System,

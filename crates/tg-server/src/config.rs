@@ -80,6 +80,11 @@ pub struct Config {
     pub dummy_script: Option<PathBuf>,
     /// Author and committer of our commits.
     pub git_identity: (String, String),
+    /// Keys that seal project secrets, newest first (`TASKSGODZILLA_SECRET_KEY`), checked; without them
+    /// the key file in the state directory counts.
+    pub secret_keys: Secret<Option<String>>,
+    /// Remotes may lie on private addresses (`TASKSGODZILLA_ALLOW_PRIVATE_HOSTS`).
+    pub allow_private_hosts: bool,
     /// Variables handed to a git call that talks to a remote (search path, home of the ssh keys and
     /// their agent, proxies); no other git call gets any.
     pub git_environment: Vec<(String, String)>,
@@ -267,6 +272,8 @@ impl Config {
             codex_arguments: from.json_list("TASKSGODZILLA_CODEX_ARGS")?,
             engine_environment: from.engine_environment()?,
             dummy_script: from.path("TASKSGODZILLA_DUMMY_SCRIPT")?,
+            secret_keys: Secret::new(from.secret_keys()?),
+            allow_private_hosts: from.boolean("TASKSGODZILLA_ALLOW_PRIVATE_HOSTS")?,
             git_identity: from.git_identity()?,
             git_environment: from.git_environment(),
             git_timeout: from.seconds("TASKSGODZILLA_GIT_TIMEOUT_SECONDS", 1.0, 86_400.0)?,
@@ -283,10 +290,12 @@ impl Config {
         })
     }
 
-    /// Values that must never reach a log: keys handed to engines and passwords in URLs.
+    /// Values that must never reach a log: keys handed to engines, keys that seal, passwords in URLs.
     pub fn secrets(&self) -> Vec<Secret<String>> {
         let mut secrets: Vec<_> =
             self.engine_environment.values().flatten().map(|(_, value)| value.clone()).collect();
+        let sealing = self.secret_keys.expose().iter().flat_map(|keys| keys.split([',', ' ']));
+        secrets.extend(sealing.filter(|key| !key.is_empty()).map(|key| Secret::new(key.to_owned())));
         if let Some(password) = lookup::password_in(self.database_url.expose()) {
             secrets.push(Secret::new(password.to_owned()));
         }
@@ -316,6 +325,14 @@ impl Lookup<'_> {
     ) -> Result<Duration, ConfigError> {
         let days: u64 = self.integer(variable, range)?;
         Ok(Duration::from_secs(days * DAY))
+    }
+
+    fn secret_keys(&mut self) -> Result<Option<String>, ConfigError> {
+        let Some(text) = self.text(crate::seal::VARIABLE)? else { return Ok(None) };
+        match crate::seal::check_keys(&text) {
+            Ok(()) => Ok(Some(text)),
+            Err(error) => Err(self.bad(crate::seal::VARIABLE, &error.to_string())),
+        }
     }
 
     fn git_identity(&mut self) -> Result<(String, String), ConfigError> {

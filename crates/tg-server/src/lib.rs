@@ -1,6 +1,6 @@
 //! Everything in TasksGodzilla that touches the world: database, queue, engines, git, worker, doors.
 //!
-//! Floors, from the ground: base (`app config db failpoint log metrics paths process redact secret wake`),
+//! Floors, from the ground: base (`app config db failpoint log metrics paths process redact seal secret wake`),
 //! adapters (`store queue engine git`), use (`flow jobs`), doors (`api worker`). A floor imports only
 //! floors below it and `tg-core`; adapters never import each other; `jobs` and `flow` never import
 //! each other.
@@ -20,6 +20,7 @@ pub mod paths;
 pub mod process;
 pub mod queue;
 pub mod redact;
+pub mod seal;
 pub mod secret;
 pub mod store;
 #[cfg(feature = "testing")]

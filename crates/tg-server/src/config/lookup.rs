@@ -304,7 +304,13 @@ impl<'a> Lookup<'a> {
         self.shown.push(Shown {
             variable,
             key: setting.key().unwrap_or_default(),
-            value: if is_secret(variable) { without_credentials(value) } else { value.to_owned() },
+            value: if variable == crate::seal::VARIABLE && !value.is_empty() {
+                "[set]".to_owned()
+            } else if is_secret(variable) {
+                without_credentials(value)
+            } else {
+                value.to_owned()
+            },
             source: found.as_ref().map_or(Source::Default, |(_, source)| *source).as_str(),
         });
         found
@@ -336,7 +342,7 @@ fn setting(variable: &str) -> Option<&'static Setting> {
 }
 
 fn is_secret(variable: &str) -> bool {
-    matches!(variable, "TASKSGODZILLA_DB_URL" | "TASKSGODZILLA_CODEX_ARGS")
+    matches!(variable, "TASKSGODZILLA_DB_URL" | "TASKSGODZILLA_CODEX_ARGS" | "TASKSGODZILLA_SECRET_KEY")
 }
 
 fn cut(text: &str) -> String {

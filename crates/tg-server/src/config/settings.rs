@@ -140,6 +140,16 @@ pub static SETTINGS: &[Setting] = &[
         "Names of environment variables handed to engines, separated by commas. `CODEX_API_KEY` and `OPENAI_API_KEY` are always handed to codex.",
     ),
     setting("TASKSGODZILLA_DUMMY_SCRIPT", "", "Script for the built-in dummy engine; for tests."),
+    setting(
+        "TASKSGODZILLA_SECRET_KEY",
+        "",
+        "Keys that encrypt project secrets in the database: 32 bytes each, base64 or hex, separated by commas. The first seals, all open; on start everything is sealed anew with the first. Without it: the file `secret.key` in the state directory, made when the first secret is stored. Set it where several machines share a database.",
+    ),
+    setting(
+        "TASKSGODZILLA_ALLOW_PRIVATE_HOSTS",
+        "false",
+        "Repositories may come from hosts with private, loopback or link-local addresses, or from names that only ssh knows. Needed for a forge in your own network.",
+    ),
     setting("TASKSGODZILLA_GIT_USER", "", "Name on our commits; set together with the next."),
     setting("TASKSGODZILLA_GIT_EMAIL", "", "Mail address on our commits."),
     setting("TASKSGODZILLA_GIT_TIMEOUT_SECONDS", "600", "Wall limit of one git command."),

@@ -115,6 +115,8 @@ const BAD: &[(&str, &str)] = &[
     ("TASKSGODZILLA_CODEX_ARGS", "-c x=1"),
     ("TASKSGODZILLA_ENGINE_ENV", "TASKSGODZILLA_DB_URL"),
     ("TASKSGODZILLA_DUMMY_SCRIPT", "a\nb"),
+    ("TASKSGODZILLA_SECRET_KEY", "changeme"),
+    ("TASKSGODZILLA_ALLOW_PRIVATE_HOSTS", "perhaps"),
     ("TASKSGODZILLA_GIT_USER", "alone"),
     ("TASKSGODZILLA_GIT_EMAIL", "alone@example.org"),
     ("TASKSGODZILLA_GIT_TIMEOUT_SECONDS", "0.5"),
@@ -136,6 +138,19 @@ fn a_bad_value_names_its_variable() {
             setting.variable
         );
     }
+}
+
+#[test]
+fn a_key_that_seals_is_shown_nowhere() {
+    let key = "c0ffee".repeat(10) + "beef";
+    let config = Config::resolve(&inputs(&[("TASKSGODZILLA_SECRET_KEY", &key)])).unwrap();
+    let shown = config.shown.iter().find(|shown| shown.variable == "TASKSGODZILLA_SECRET_KEY").unwrap();
+    assert_eq!(shown.value, "[set]");
+    assert!(!format!("{config:?}").contains("c0ffee"));
+    assert!(config.secrets().iter().any(|secret| *secret.expose() == key), "the log takes it out");
+    let cut = &key[..60];
+    let told = Config::resolve(&inputs(&[("TASKSGODZILLA_SECRET_KEY", cut)])).unwrap_err().to_string();
+    assert!(told.contains("32 bytes") && !told.contains("c0ffee"), "{told}");
 }
 
 #[test]

@@ -17,6 +17,7 @@ use tg_server::{
     config::{Config, Inputs},
     db::{Db, Tx},
     engine::sandbox::Sandbox,
+    seal::Seal,
     store::{call::NewCall, project::NewProject, protocol::NewRun},
     wake::Wake,
 };
@@ -56,8 +57,10 @@ impl TestDatabase {
             ("HOME".to_owned(), self.folder.path().display().to_string()),
         ]);
         let inputs = Inputs { environment, directory: self.folder.path().to_owned(), ..Inputs::default() };
+        let config = Config::resolve(&inputs).expect("defaults are valid");
         App {
-            config: Arc::new(Config::resolve(&inputs).expect("defaults are valid")),
+            seal: Seal::new(&config),
+            config: Arc::new(config),
             db: self.db.clone(),
             clock: Clock::Fixed(Arc::new(AtomicI64::new(NOW))),
             wake: Wake::default(),
@@ -95,6 +98,7 @@ pub async fn project(tx: &mut Tx, name: &str) -> Project {
         git_url: format!("https://example.test/{name}.git"),
         local_path: None,
         base_branch: "main".to_owned(),
+        ci_provider: None,
         default_models: ModelDefaults { planning: Some("big".to_owned()), ..ModelDefaults::default() },
     };
     tg_server::store::project::insert(tx, &new, NOW).await.expect("a project is inserted")

@@ -16,6 +16,7 @@ use crate::{
     db::Db,
     engine::sandbox::{self, Sandbox},
     git::sample,
+    seal::Seal,
     secret::Secret,
     store::{self, project::NewProject},
     testing::require,
@@ -112,6 +113,7 @@ impl Setup {
         };
         let clock = Arc::new(AtomicI64::new(NOW));
         let app = App {
+            seal: Seal::new(&config),
             config: Arc::new(config),
             db,
             clock: Clock::Fixed(clock.clone()),
@@ -125,6 +127,7 @@ impl Setup {
             git_url: if self.has_remote { remote_url } else { checkout_text.clone() },
             local_path: Some(checkout_text),
             base_branch: sample::BRANCH.to_owned(),
+            ci_provider: None,
             default_models: ModelDefaults::default(),
         };
         let mut tx = app.db.begin().await.expect("begins");

@@ -6,7 +6,7 @@ use super::{Source, none, sources};
 fn floor(module: &str) -> Option<u8> {
     Some(match module {
         "app" | "config" | "db" | "failpoint" | "log" | "metrics" | "paths" | "process" | "redact"
-        | "secret" | "wake" => 1,
+        | "seal" | "secret" | "wake" => 1,
         "store" | "queue" | "engine" | "git" => 2,
         "flow" | "jobs" => 3,
         "api" | "worker" => 4,
