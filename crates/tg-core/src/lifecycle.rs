@@ -21,6 +21,7 @@ mod after_step;
 mod draft;
 mod fact;
 mod flow;
+mod on_job;
 mod on_run;
 mod on_step;
 mod signal;
@@ -179,6 +180,7 @@ impl Draft<'_> {
             Signal::Pause { reason } => self.pause(reason.as_ref()),
             Signal::Resume { reason } => self.resume(reason.as_ref()),
             Signal::Cancel { reason } => self.cancel(reason.as_ref()),
+            Signal::JobCancelled { job, job_id } => self.job_cancelled(job, job_id),
             Signal::OpenPullRequest => self.open_pull_request(),
             Signal::Executed { step, outcome, sha, detail, verdict, push_failed } => {
                 let work = Work { sha: sha.as_ref(), detail, verdict, push_failed: push_failed.as_ref() };

@@ -94,7 +94,6 @@ impl Role {
                         material("context"),
                         material("guidelines"),
                         material("feedback"),
-                        material("review"),
                     ]
                 }
             }

@@ -65,6 +65,8 @@ words! {
         CiGreen = "ci_green",
         /// Its commit is red; with an agent at work only recorded.
         CiRed = "ci_red",
+        /// A person stopped its job.
+        JobCancelled = "job_cancelled",
         /// Running without a live job for too long.
         Stuck = "stuck",
         /// The run was cancelled.
@@ -83,7 +85,7 @@ impl StepMove {
             Self::Retry => (&[Failed, Blocked], &[Running]),
             Self::Trigger => (&[Pending, Blocked, Failed, NeedsQa], &[Running, Pending]),
             Self::LoopReset => (&[Pending, Running, NeedsQa, Completed, Failed, Blocked], &[Pending]),
-            Self::GateBlocked => (&[Running, NeedsQa], &[Blocked]),
+            Self::GateBlocked | Self::JobCancelled => (&[Running, NeedsQa], &[Blocked]),
             Self::Answered => (&[Blocked], &[Pending, NeedsQa]),
             Self::SpecInvalid | Self::ExecFailed | Self::Stuck => (&[Running], &[Failed]),
             Self::ExecOk => (&[Running], &[NeedsQa, Completed, Failed]),

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use crate::{
     job::Job as Work,
-    project::{ModelDefaults, Project},
+    project::{ForgeKind, ModelDefaults, Project},
     protocol::{CallStatus, ProtocolRun, PullRequestState, StepRun},
     status::{ProtocolStatus, StatusReason},
     step::{StepStatus, StepType},
@@ -19,7 +19,6 @@ mod project;
 mod protocol;
 mod ready;
 mod registry;
-mod review;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -34,10 +33,6 @@ pub use ready::{
     DatabaseCheck, DiskCheck, EngineCheck, Health, QueueCheck, Readiness, Ready, ReadyChecks, RedisCheck,
 };
 pub use registry::{Ending, FinishRun, LogTail, NextOffset, QueueCounts, QueueStats, StartRun};
-pub use review::{
-    ChangedFile, CommentChoice, FileStatus, GitStatusOut, NewReviewComment, ReviewCommentChange,
-    ReviewCommentOut,
-};
 pub use time::{CivilTime, civil, timestamp};
 
 /// A project.
@@ -58,7 +53,7 @@ pub struct ProjectOut {
     /// Branch that runs start from.
     pub base_branch: String,
     /// `github` or `gitlab`.
-    pub ci_provider: Option<String>,
+    pub ci_provider: Option<ForgeKind>,
     /// Picks a policy pack.
     pub project_classification: Option<String>,
     /// Model preferences.
@@ -115,10 +110,10 @@ impl From<&Project> for ProjectOut {
             git_url: project.git_url.clone(),
             local_path: project.local_path.clone(),
             base_branch: project.base_branch.clone(),
-            ci_provider: None,
+            ci_provider: project.ci_provider,
             project_classification: None,
             default_models: (*models != ModelDefaults::default()).then(|| models.clone()),
-            secrets_set: Vec::new(),
+            secrets_set: project.secrets_set.clone(),
             policy_pack_key: None,
             policy_pack_version: None,
             policy_overrides: None,
@@ -130,7 +125,7 @@ impl From<&Project> for ProjectOut {
             budget: None,
             spec_audit_interval_seconds: None,
             allow_unsigned_webhooks: false,
-            archived_at: None,
+            archived_at: project.archived_at.map(timestamp),
             created_at: timestamp(project.created_at),
             updated_at: timestamp(project.updated_at),
         }

@@ -8,7 +8,6 @@ mod answer;
 mod auth;
 mod caller;
 pub mod convert;
-mod diff;
 mod document;
 mod error;
 mod extract;
@@ -17,7 +16,6 @@ pub mod health;
 mod page;
 mod projects;
 mod reference;
-mod review;
 mod route;
 mod write;
 
@@ -87,8 +85,6 @@ fn all() -> Routes {
         .merge(document::routes())
         .merge(reference::routes())
         .merge(projects::routes())
-        .merge(diff::routes())
-        .merge(review::routes())
 }
 
 /// The API's document.

@@ -11,6 +11,7 @@ use sqlx::{
 
 pub mod dialect;
 mod migrations;
+pub mod tally;
 
 /// How long a statement waits for a lock before it gives up.
 const BUSY: Duration = Duration::from_secs(10);
@@ -32,7 +33,13 @@ pub enum Db {
 }
 
 /// A transaction on either database. Dropped without `commit` it rolls back.
-pub enum Tx {
+pub struct Tx {
+    driver: Driver,
+    tallies: tally::Tallies,
+}
+
+/// The driver's transaction.
+enum Driver {
     /// On SQLite; a writing one began IMMEDIATE.
     Sqlite(Transaction<'static, Sqlite>),
     /// On Postgres.
@@ -94,19 +101,20 @@ impl Db {
         Ok(match self {
             // A transaction that reads first and upgrades later is refused at once when another one
             // wrote in between, whatever the busy timeout says; so the write lock is taken first.
-            Self::Sqlite { write, .. } => Tx::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
-            Self::Postgres(pool) => Tx::Postgres { tx: pool.begin().await?, writing: true },
+            Self::Sqlite { write, .. } => Driver::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?).into(),
+            Self::Postgres(pool) => Driver::Postgres { tx: pool.begin().await?, writing: true }.into(),
         })
     }
 
     /// Begins a reading transaction: one snapshot, no writes.
     pub async fn read(&self) -> Result<Tx, DbError> {
         Ok(match self {
-            Self::Sqlite { read, .. } => Tx::Sqlite(read.begin().await?),
-            Self::Postgres(pool) => Tx::Postgres {
+            Self::Sqlite { read, .. } => Driver::Sqlite(read.begin().await?).into(),
+            Self::Postgres(pool) => Driver::Postgres {
                 tx: pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?,
                 writing: false,
-            },
+            }
+            .into(),
         })
     }
 
@@ -122,12 +130,19 @@ impl Db {
     }
 }
 
+impl From<Driver> for Tx {
+    fn from(driver: Driver) -> Self {
+        Self { driver, tallies: tally::Tallies::default() }
+    }
+}
+
 impl Tx {
-    /// Commits.
-    pub async fn commit(self) -> Result<(), DbError> {
-        match self {
-            Self::Sqlite(tx) => tx.commit().await?,
-            Self::Postgres { tx, .. } => tx.commit().await?,
+    /// Writes what was counted, and commits.
+    pub async fn commit(mut self) -> Result<(), DbError> {
+        self.write_tallies().await?;
+        match self.driver {
+            Driver::Sqlite(tx) => tx.commit().await?,
+            Driver::Postgres { tx, .. } => tx.commit().await?,
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use tg_core::{
+    event::EventKind,
     ids::{ProjectId, RunId},
     lifecycle::{self, Decision, Refused, Signal},
 };
@@ -11,6 +12,7 @@ use tg_core::{
 use crate::{
     app::App,
     db::Tx,
+    metrics::family::QA_VERDICTS,
     queue::{self, Lease},
     store::{
         StoreError,
@@ -115,6 +117,20 @@ async fn write(
             None => event.clone(),
         };
         event::append(tx, &context, &event, now).await?;
+        if let Some(verdict) = verdict(event.kind) {
+            tx.count(&QA_VERDICTS, &[("verdict", verdict)], 1);
+        }
     }
     Ok(())
+}
+
+/// What an event says of a judgement.
+#[expect(clippy::wildcard_enum_match_arm, reason = "few of the many kinds are verdicts")]
+const fn verdict(kind: EventKind) -> Option<&'static str> {
+    match kind {
+        EventKind::QaPassed | EventKind::QaPassedInline => Some("pass"),
+        EventKind::QaFailed | EventKind::QaFailedInline => Some("fail"),
+        EventKind::QaError | EventKind::QaInlineError => Some("error"),
+        _ => None,
+    }
 }

@@ -9,14 +9,13 @@ pub mod entry;
 pub mod execute_step;
 pub mod gate;
 pub mod judge;
-pub mod look;
 pub mod maintenance;
 pub mod open_pull_request;
 pub mod outputs;
 pub mod place;
 pub mod plan_protocol;
 pub mod reports;
-pub mod review;
+pub mod secrets;
 pub mod subject;
 
 use serde_json::{Map, Value};
@@ -127,6 +126,9 @@ impl From<StoreError> for JobError {
             StoreError::FencedOut(_) => Self::lost(),
             StoreError::Corrupt { .. } => {
                 Self::fail(ErrorCategory::Runtime, "corrupt_row", error.to_string())
+            }
+            StoreError::Archived(_) => {
+                Self::fail(ErrorCategory::Runtime, "project_archived", error.to_string())
             }
             StoreError::NotFound { .. } | StoreError::Conflict(_) | StoreError::Db(_) => {
                 Self::retry(ErrorCategory::Runtime, "store", error.to_string())

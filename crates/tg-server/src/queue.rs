@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use tg_core::{
     event::{Event, EventKind},
     ids::{Fence, JobId, ProjectId, RunId, StepId},
@@ -15,6 +16,7 @@ use crate::{
         Tx,
         dialect::{Row, Serial, args},
     },
+    metrics::family::{JOB_DURATION, JOB_WAIT, LEASES_LOST},
     store::{
         StoreError, event, not_found,
         record::{Record, json_text},
@@ -24,11 +26,20 @@ use crate::{
 #[cfg(feature = "testing")]
 pub(crate) use sql::ALL;
 
+mod count;
+pub mod depth;
+mod list;
 mod sql;
+
+pub use count::{Counts, count_in, counts, is_due as counting_is_due, prune};
+pub use list::{Filter, list, live, load, load_locked, page};
 
 const TABLE: &str = "jobs";
 /// What a job that no code of this binary understands ends with.
 const UNKNOWN: &str = "this binary does not know such a job; it was queued by a newer one";
+
+/// The kind such a job is counted as: its own word may be anything.
+const UNKNOWN_KIND: &str = "other";
 
 /// The right to do a job now. Proof that a write comes from its present holder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,8 +65,13 @@ pub struct Lease {
 impl Lease {
     /// Who works, as people are told (`host:pid`); the owner adds what makes each process start new.
     pub fn worker(&self) -> &str {
-        self.owner.rsplit_once(':').map_or(&self.owner, |(worker, _)| worker)
+        worker_of(&self.owner)
     }
+}
+
+/// The worker behind an owner.
+fn worker_of(owner: &str) -> &str {
+    owner.rsplit_once(':').map_or(owner, |(worker, _)| worker)
 }
 
 /// A job as listed.
@@ -79,6 +95,14 @@ pub struct JobRow {
     pub run_at: i64,
     /// Last error, redacted.
     pub last_error: Option<String>,
+    /// Queue it is in.
+    pub queue: String,
+    /// Request that queued it.
+    pub request_id: Option<String>,
+    /// Who does it, or did it last (`host:pid`).
+    pub worker: Option<String>,
+    /// What came out of its newest attempt.
+    pub result: Option<Value>,
     /// Times, milliseconds since the epoch, UTC.
     pub created_at: i64,
     /// First claim.
@@ -175,6 +199,8 @@ pub async fn claim(
         let row = Record::named(TABLE, "id", row);
         match job(&row) {
             Ok(job) => {
+                let waited = now - row.int("run_at")?;
+                tx.observe(&JOB_WAIT, &[("job_type", job.kind())], Some(waited));
                 return Ok(Some(Lease {
                     job_id: JobId(row.text("id")?),
                     fence: Fence(row.int("fence")?),
@@ -202,8 +228,9 @@ fn job(row: &Record) -> Result<Job, StoreError> {
 async fn discard(tx: &mut Tx, row: &Record, now: i64) -> Result<(), StoreError> {
     let (id, kind) = (row.text("id")?, row.text("kind")?);
     tracing::error!(job = %id, kind = %kind, "{UNKNOWN}");
-    let rows = tx.execute(sql::END, args!["failed", UNKNOWN, now, &id, row.int("fence")?]).await?;
-    touched(rows, || StoreError::FencedOut(id.clone()))?;
+    let ended = tx.first(sql::END, args!["failed", UNKNOWN, now, &id, row.int("fence")?]).await?;
+    ended.ok_or_else(|| StoreError::FencedOut(id.clone()))?;
+    ended_attempt(tx, UNKNOWN_KIND, "failed", None);
     let context = event::Context {
         project: row.maybe_int("project_id")?.map(ProjectId),
         run: row.maybe_int("protocol_run_id")?.map(RunId),
@@ -268,7 +295,25 @@ pub async fn check(tx: &mut Tx, lease: &Lease) -> Result<(), StoreError> {
 async fn end(tx: &mut Tx, lease: &Lease, state: JobStatus, error: Option<&str>) -> Result<(), StoreError> {
     let now = now(tx).await?;
     let values = args![state.as_str(), error, now, &lease.job_id.0, lease.fence.0];
-    touched(tx.execute(sql::END, values).await?, || fenced_out(lease))
+    let row = tx.first(sql::END, values).await?.ok_or_else(|| fenced_out(lease))?;
+    let began = Record::named(TABLE, "id", row).maybe_int("started_at")?;
+    ended_attempt(tx, lease.job.kind(), word(state), began.map(|began| now - began));
+    Ok(())
+}
+
+/// Counts an attempt that ended, where its end is written.
+fn ended_attempt(tx: &mut Tx, kind: &str, status: &'static str, millis: Option<i64>) {
+    tx.observe(&JOB_DURATION, &[("job_type", kind), ("status", status)], millis);
+}
+
+/// What an attempt is counted as.
+const fn word(ended: JobStatus) -> &'static str {
+    match ended {
+        JobStatus::Finished => "completed",
+        JobStatus::Failed => "failed",
+        JobStatus::Cancelled => "cancelled",
+        JobStatus::Queued | JobStatus::Scheduled | JobStatus::Started => "retried",
+    }
 }
 
 /// Finishes the job (0 rows = `FencedOut`).
@@ -284,9 +329,13 @@ pub async fn retry(tx: &mut Tx, lease: &Lease, delay: Duration, error: &str) -> 
             lease.job_id, lease.max_attempts
         )));
     }
-    let run_at = now(tx).await?.saturating_add(millis(delay));
-    let rows = tx.execute(sql::RETRY, args![run_at, error, &lease.job_id.0, lease.fence.0]).await?;
-    touched(rows, || fenced_out(lease))
+    let now = now(tx).await?;
+    let run_at = now.saturating_add(millis(delay));
+    let values = args![run_at, error, &lease.job_id.0, lease.fence.0];
+    let row = tx.first(sql::RETRY, values).await?.ok_or_else(|| fenced_out(lease))?;
+    let began = Record::named(TABLE, "id", row).maybe_int("started_at")?;
+    ended_attempt(tx, lease.job.kind(), word(JobStatus::Queued), began.map(|began| now - began));
+    Ok(())
 }
 
 /// Ends the job as failed.
@@ -361,12 +410,15 @@ async fn take_back(tx: &mut Tx, row: Row, now: i64) -> Result<Option<Rescued>, S
         None
     };
     let error = "the worker died or lost its lease while it was at work";
-    let rows = match ended {
-        None => tx.execute(sql::RETRY, args![now, error, &id, fence]).await?,
-        Some(ended) => tx.execute(sql::END, args![ended.as_str(), error, now, &id, fence]).await?,
+    let written = match ended {
+        None => tx.first(sql::RETRY, args![now, error, &id, fence]).await?,
+        Some(ended) => tx.first(sql::END, args![ended.as_str(), error, now, &id, fence]).await?,
     };
+    written.ok_or_else(|| StoreError::FencedOut(id.clone()))?;
     let status = ended.unwrap_or(JobStatus::Queued);
-    touched(rows, || StoreError::FencedOut(id.clone()))?;
+    // Nobody knows when the attempt really ended.
+    ended_attempt(tx, job.kind(), word(status), None);
+    tx.count(&LEASES_LOST, &[], 1);
     let project = row.maybe_int("project_id")?.map(ProjectId);
     Ok(Some(Rescued { job_id: JobId(id), job, attempts, project, status }))
 }
@@ -377,55 +429,11 @@ async fn take_back(tx: &mut Tx, row: Row, now: i64) -> Result<Option<Rescued>, S
 pub async fn cancel(tx: &mut Tx, job: &Job) -> Result<(), StoreError> {
     let now = now(tx).await?;
     // No row is a legal outcome: there may be no live job. More than one cannot be, by the unique key.
-    tx.execute(sql::CANCEL, args![now, job.unique_key()]).await?;
-    Ok(())
-}
-
-/// Newest first. Jobs that were ended as unknown cannot be shown as jobs; the timeline tells of them.
-pub async fn list(tx: &mut Tx, status: Option<JobStatus>, limit: i64) -> Result<Vec<JobRow>, StoreError> {
-    let now = now(tx).await?;
-    let rows = match status {
-        None => tx.all(sql::LIST, args![limit]).await?,
-        Some(JobStatus::Queued) => tx.all(sql::LIST_DUE, args![now, limit]).await?,
-        Some(JobStatus::Scheduled) => tx.all(sql::LIST_SCHEDULED, args![now, limit]).await?,
-        Some(
-            state @ (JobStatus::Started | JobStatus::Finished | JobStatus::Failed | JobStatus::Cancelled),
-        ) => tx.all(sql::LIST_IN_STATE, args![state.as_str(), limit]).await?,
-    };
-    let rows = rows.into_iter().map(|row| Record::named(TABLE, "id", row));
-    let mut listed = Vec::with_capacity(rows.len());
-    for row in rows {
-        if row.maybe_text("last_error")?.as_deref() != Some(UNKNOWN) {
-            listed.push(read(&row, now)?);
-        }
+    if tx.first(sql::CANCEL, args![now, job.unique_key()]).await?.is_some() {
+        // It may never have begun, so it has no length.
+        ended_attempt(tx, job.kind(), word(JobStatus::Cancelled), None);
     }
-    Ok(listed)
-}
-
-fn read(row: &Record, now: i64) -> Result<JobRow, StoreError> {
-    let run_at = row.int("run_at")?;
-    let state = row.word("state", JobStatus::parse)?;
-    let waits = state == JobStatus::Queued && run_at > now;
-    let status = if waits { JobStatus::Scheduled } else { state };
-    Ok(JobRow {
-        id: JobId(row.text("id")?),
-        job: job(row)?,
-        status,
-        priority: row.int("priority")?,
-        project_id: row.maybe_int("project_id")?.map(ProjectId),
-        attempts: row.int("attempts")?,
-        max_attempts: row.int("max_attempts")?,
-        run_at,
-        last_error: row.maybe_text("last_error")?,
-        created_at: row.int("created_at")?,
-        started_at: row.maybe_int("started_at")?,
-        finished_at: row.maybe_int("finished_at")?,
-    })
-}
-
-/// Deletes ended jobs that ended before `before` (ms), at most `limit`. Returns how many.
-pub async fn prune(tx: &mut Tx, before: i64, limit: i64) -> Result<u64, StoreError> {
-    Ok(tx.execute(sql::PRUNE, args![before, limit]).await?)
+    Ok(())
 }
 
 fn millis(duration: Duration) -> i64 {

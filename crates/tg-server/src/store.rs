@@ -8,8 +8,9 @@ pub mod idempotency;
 pub mod project;
 pub mod protocol;
 pub(crate) mod record;
-pub mod review;
+pub mod secret;
 pub mod step;
+pub mod tally;
 
 /// Why the store could not do it.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,9 @@ pub enum StoreError {
     /// A unique rule or a compare-and-set said no.
     #[error("{0}")]
     Conflict(String),
+    /// The project is archived.
+    #[error("project {0} is archived and takes no new work; its history can still be read")]
+    Archived(tg_core::ids::ProjectId),
     /// The lease of the writing job is gone; its whole transaction must be dropped.
     #[error("the lease of job {0} is gone; its result is discarded")]
     FencedOut(String),
@@ -69,15 +73,18 @@ pub(crate) fn not_found(table: &'static str, id: impl std::fmt::Display) -> Stor
 pub fn statements() -> Vec<(String, &'static str)> {
     let files = [
         ("dialect", crate::db::dialect::ALL),
+        ("tally", crate::db::tally::ALL),
         ("queue", crate::queue::ALL),
+        ("depth", crate::queue::depth::ALL),
         ("project", project::ALL),
+        ("secret", secret::ALL),
         ("protocol", protocol::ALL),
         ("step", step::ALL),
         ("event", event::ALL),
         ("idempotency", idempotency::ALL),
         ("call", call::ALL),
         ("artifact", artifact::ALL),
-        ("review", review::ALL),
+        ("tallies", tally::ALL),
     ];
     files
         .iter()

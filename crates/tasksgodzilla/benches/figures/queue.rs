@@ -101,6 +101,7 @@ async fn through(db: &Db) -> anyhow::Result<f64> {
         git_url: "/nowhere".to_owned(),
         local_path: None,
         base_branch: "main".to_owned(),
+        ci_provider: None,
         default_models: ModelDefaults::default(),
     };
     let project = store::project::insert(&mut tx, &new, 0).await?;

@@ -100,6 +100,7 @@ impl World {
             git_url: remote.display().to_string(),
             local_path: Some(checkout.display().to_string()),
             base_branch: sample::BRANCH.to_owned(),
+            ci_provider: None,
             default_models: ModelDefaults::default(),
         };
         let mut tx = self.app.db.begin().await?;

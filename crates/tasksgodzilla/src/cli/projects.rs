@@ -23,7 +23,8 @@ pub async fn run(global: &Global, command: ProjectsCommand, output: &Output) -> 
     let ProjectsCommand::List { limit } = command;
     let app = start::steering(global, output).await?;
     let mut tx = app.db.read().await?;
-    let projects = store::project::list(&mut tx, &Scope::All, limit).await?;
+    let projects =
+        store::project::list(&mut tx, &Scope::All, store::project::Filter::default(), limit).await?;
     let shown: Vec<ProjectOut> = projects.iter().map(ProjectOut::from).collect();
     output.show(&shown, |output| {
         let rows = shown

@@ -72,8 +72,12 @@ pub async fn run(global: &Global, command: RunsCommand, output: &Output) -> Resu
     let app = start::steering(global, output).await?;
     match command {
         RunsCommand::List { protocol, step, kind, limit } => {
-            let filter =
-                store::call::Filter { run: protocol.map(RunId), step: step.map(StepId), run_kind: kind };
+            let filter = store::call::Filter {
+                run: protocol.map(RunId),
+                step: step.map(StepId),
+                run_kind: kind,
+                ..Default::default()
+            };
             let mut tx = app.db.read().await?;
             let calls = store::call::list(&mut tx, &Scope::All, &filter, limit).await?;
             let shown: Vec<CodexRunOut> = calls.iter().map(convert::call).collect();

@@ -280,6 +280,11 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Cancels a job of the run itself.
+    pub(super) fn cancel_job(&mut self, job: Job) {
+        self.cancel.push(job);
+    }
+
     /// Cancels everything that is live and settles the steps that the move allows.
     pub(super) fn settle_everything(&mut self, by: StepMove) {
         for at in 0..self.flow.steps.len() {

@@ -74,6 +74,7 @@ pub(super) fn told(signal: &Signal) -> Vec<Event> {
         | Signal::Pause { .. }
         | Signal::Resume { .. }
         | Signal::Cancel { .. }
+        | Signal::JobCancelled { .. }
         | Signal::OpenPullRequest
         | Signal::CiPending { .. }
         | Signal::Answered

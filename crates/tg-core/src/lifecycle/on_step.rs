@@ -191,7 +191,14 @@ impl Draft<'_> {
         Ok(self.block_step(at, StepMove::GateBlocked, reason, event.clone()))
     }
 
-    fn block_step(&mut self, at: usize, by: StepMove, reason: &StatusReason, event: Event) -> bool {
+    /// Rests a step as blocked, and with it the run.
+    pub(super) fn block_step(
+        &mut self,
+        at: usize,
+        by: StepMove,
+        reason: &StatusReason,
+        event: Event,
+    ) -> bool {
         let from = self.flow.steps[at].status;
         if !by.row().from.contains(&from) {
             return false;

@@ -173,6 +173,13 @@ pub enum Signal {
         /// Why.
         reason: Option<String>,
     },
+    /// A person stops one live job; what it is about waits for a person.
+    JobCancelled {
+        /// What the job is about.
+        job: Job,
+        /// The job.
+        job_id: JobId,
+    },
     /// A person asks for the push (and the PR/MR) of the branch.
     OpenPullRequest,
     /// A step was executed, its work committed.
@@ -323,6 +330,7 @@ impl Signal {
             Self::Pause { .. } => "pause",
             Self::Resume { .. } => "resume",
             Self::Cancel { .. } => "cancel",
+            Self::JobCancelled { .. } => "cancel_job",
             Self::OpenPullRequest => "open_pr",
             Self::Executed { .. } => "executed",
             Self::StepBlocked { .. } => "step_blocked",

@@ -190,8 +190,6 @@ pub struct Note {
 }
 
 /// What is there counts, `null` too: it removes where the field may be empty and is refused elsewhere.
-pub(super) fn stated<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
+fn stated<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }

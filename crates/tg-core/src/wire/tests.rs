@@ -69,7 +69,10 @@ fn a_project_carries_every_field_of_the_contract() {
         git_url: "/srv/r".to_owned(),
         local_path: None,
         base_branch: "main".to_owned(),
+        ci_provider: None,
         default_models: ModelDefaults::default(),
+        secrets_set: Vec::new(),
+        archived_at: None,
         created_at: 0,
         updated_at: 1,
     };

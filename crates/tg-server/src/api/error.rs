@@ -293,6 +293,7 @@ impl From<StoreError> for ApiError {
         match error {
             StoreError::NotFound { table, id } => Self::missing(object_of(table), id),
             StoreError::Conflict(detail) => Self::conflict("conflict", detail),
+            StoreError::Archived(_) => Self::conflict("project_archived", error.to_string()),
             StoreError::Db(error) => error.into(),
             StoreError::FencedOut(_) | StoreError::Corrupt { .. } => {
                 tracing::error!(%error, "a request failed");

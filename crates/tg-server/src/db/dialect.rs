@@ -6,7 +6,7 @@
 
 use sqlx::{Row as _, postgres::PgRow, sqlite::SqliteRow};
 
-use super::Tx;
+use super::{Driver, Tx};
 
 /// A value bound to a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,13 +130,13 @@ pub(crate) use statements;
 /// Runs the same expression on whichever driver the transaction belongs to.
 macro_rules! on {
     ($tx:expr, $connection:ident, $query:ident($sql:expr, $args:expr) => $body:expr) => {
-        match $tx {
-            Tx::Sqlite(tx) => {
+        match &mut $tx.driver {
+            Driver::Sqlite(tx) => {
                 let $connection = &mut **tx;
                 let $query = bound!(sqlx::Sqlite, $sql, $args);
                 $body
             }
-            Tx::Postgres { tx, .. } => {
+            Driver::Postgres { tx, .. } => {
                 let $connection = &mut **tx;
                 let $query = bound!(sqlx::Postgres, $sql, $args);
                 $body
@@ -211,9 +211,9 @@ impl Tx {
 
     /// Which of two texts belongs to this database.
     pub(crate) const fn pick(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {
-        match self {
-            Self::Sqlite(_) => sqlite,
-            Self::Postgres { .. } => postgres,
+        match self.driver {
+            Driver::Sqlite(_) => sqlite,
+            Driver::Postgres { .. } => postgres,
         }
     }
 
@@ -225,7 +225,7 @@ impl Tx {
 
     /// A writing transaction on Postgres, where rows must be locked by name.
     pub(crate) const fn locks_rows(&self) -> bool {
-        matches!(self, Self::Postgres { writing: true, .. })
+        matches!(self.driver, Driver::Postgres { writing: true, .. })
     }
 
     /// The database's clock in milliseconds since the epoch, UTC.

@@ -6,14 +6,16 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use super::{
     JobError, Next,
     engine_choice::{Chosen, DUMMY_ENGINE},
+    secrets::Secrets,
     subject::{Attempt, Subject},
 };
 use crate::{
     app::App,
+    db::Tx,
     engine::{EngineFailure, FailKind, Request, Role, sandbox::Grant, supervise},
+    metrics::family::{MODEL_FALLBACKS, TOKENS_ESTIMATED},
     process::Wrap,
     queue::Lease,
-    redact::Redactor,
     store::{
         self,
         artifact::NewArtifact,
@@ -26,7 +28,6 @@ use tg_core::{
     ids::{CallId, StepId},
     job::ErrorCategory,
     protocol::{CallStatus, Confinement, StepRun, Usage},
-    review::ReviewComment,
     scope::Scope,
     status::ReasonCode,
     tokens,
@@ -43,8 +44,6 @@ pub struct Prompt {
     pub versions: Map<String, Value>,
     /// Where the main source lies, as told to people.
     pub path: String,
-    /// Comments of people that are in it.
-    pub review: Vec<ReviewComment>,
 }
 
 /// What is asked of an engine.
@@ -86,10 +85,11 @@ pub struct Made {
 pub async fn make(attempt: &Attempt<'_>, chosen: &Chosen, ask: Ask<'_>) -> Result<Made, JobError> {
     let Attempt { app, lease, cancel, subject, .. } = *attempt;
     let id = CallId(uuid::Uuid::now_v7().to_string());
-    let request = request(attempt, chosen, &ask, &id)?;
+    let secrets = Secrets::of_project(app, subject.project.id).await?;
+    let request = request(attempt, chosen, &ask, &id, &secrets)?;
     let wrap = wrap(app, subject, chosen, &request)?;
     begin(attempt, chosen, &ask, &id).await?;
-    let redactor = redactor(app);
+    let redactor = secrets.redactor(app);
     let limits = supervise::Limits {
         wall: ask.wall,
         idle: app.config.engine_idle,
@@ -153,7 +153,7 @@ pub async fn earlier(
 ) -> Result<Option<store::call::Call>, JobError> {
     let mut tx = attempt.app.db.read().await?;
     let run = Some(attempt.subject.run.id);
-    let filter = store::call::Filter { run, step, run_kind: Some(kind.to_owned()) };
+    let filter = store::call::Filter { run, step, run_kind: Some(kind.to_owned()), ..Default::default() };
     let calls = store::call::list(&mut tx, &Scope::All, &filter, 20).await?;
     let job = &attempt.lease.job_id.0;
     let is_ours =
@@ -165,7 +165,7 @@ pub async fn earlier(
 pub async fn unreached(attempt: &Attempt<'_>, step: Option<StepId>, kind: &str) -> Result<usize, JobError> {
     let mut tx = attempt.app.db.read().await?;
     let run = Some(attempt.subject.run.id);
-    let filter = store::call::Filter { run, step, run_kind: Some(kind.to_owned()) };
+    let filter = store::call::Filter { run, step, run_kind: Some(kind.to_owned()), ..Default::default() };
     let calls = store::call::list(&mut tx, &Scope::All, &filter, 20).await?;
     let job = &attempt.lease.job_id.0;
     let words = [word(FailKind::Provider), word(FailKind::RateLimited)];
@@ -222,7 +222,13 @@ pub fn refused(made: &Made, chosen: &Chosen, error: &str) -> CallEnd {
     }
 }
 
-fn request(attempt: &Attempt<'_>, chosen: &Chosen, ask: &Ask<'_>, id: &CallId) -> Result<Request, JobError> {
+fn request(
+    attempt: &Attempt<'_>,
+    chosen: &Chosen,
+    ask: &Ask<'_>,
+    id: &CallId,
+    secrets: &Secrets,
+) -> Result<Request, JobError> {
     let Attempt { app, lease, subject, .. } = *attempt;
     let home = app.config.home.engine_home(subject.project.id, chosen.id());
     let call_dir = app.config.home.call_dir(id);
@@ -243,7 +249,7 @@ fn request(attempt: &Attempt<'_>, chosen: &Chosen, ask: &Ask<'_>, id: &CallId) -
         login: app.config.engine_logins.get(chosen.id()).cloned(),
         call_dir,
         unconfined: chosen.confinement == Confinement::Off,
-        environment: app.config.engine_environment.get(chosen.id()).cloned().unwrap_or_default(),
+        environment: secrets.variables(chosen.id(), &app.config.engine_environment),
         arguments: if chosen.id() == "codex" { app.config.codex_arguments.clone() } else { Vec::new() },
     })
 }
@@ -309,12 +315,21 @@ async fn begin(attempt: &Attempt<'_>, chosen: &Chosen, ask: &Ask<'_>, id: &CallI
             .with("error_category", ErrorCategory::Codex.as_str());
         store::event::append(&mut tx, &context(lease, subject), &event, now).await?;
     }
+    tally_begin(&mut tx, chosen, ask);
     store::call::start(&mut tx, lease, &row, now).await?;
-    if !ask.prompt.review.is_empty() {
-        store::review::set_sent(&mut tx, lease, id, &ask.prompt.review, now).await?;
-    }
     tx.commit().await?;
     Ok(())
+}
+
+fn tally_begin(tx: &mut Tx, chosen: &Chosen, ask: &Ask<'_>) {
+    let model = store::tally::model(chosen.model.as_deref());
+    if chosen.fallback_of.is_some() {
+        let category = ErrorCategory::Codex.as_str();
+        tx.count(&MODEL_FALLBACKS, &[("engine", chosen.id()), ("model", model), ("category", category)], 1);
+    }
+    let estimated = i64::try_from(tokens::estimate(&ask.prompt.text)).unwrap_or(i64::MAX);
+    let phase = store::tally::phase(ask.kind);
+    tx.count(&TOKENS_ESTIMATED, &[("phase", phase), ("model", model)], estimated);
 }
 
 fn unconfined(app: &App, subject: &Subject, chosen: &Chosen) -> Option<Event> {
@@ -353,11 +368,6 @@ pub async fn tell(attempt: &Attempt<'_>, events: &[Event]) -> Result<(), JobErro
     }
     tx.commit().await?;
     Ok(())
-}
-
-/// Takes out everything that is secret here, also what this engine was not given: it may have found it.
-fn redactor(app: &App) -> Redactor {
-    Redactor::new(&app.config.secrets())
 }
 
 fn estimate(prompt: &str, output_bytes: u64) -> Usage {

@@ -18,7 +18,7 @@ macro_rules! claim {
             $lock,
             ") UPDATE jobs SET state = 'started', attempts = attempts + 1, fence = fence + 1, lease_owner = $3, ",
             "lease_until = $4, started_at = $1 WHERE id IN (SELECT id FROM pick) AND state = 'queued' ",
-            "RETURNING id, kind, payload, attempts, max_attempts, fence, project_id, protocol_run_id, request_id"
+            "RETURNING id, kind, payload, run_at, attempts, max_attempts, fence, project_id, protocol_run_id, request_id"
         )
     };
 }
@@ -40,12 +40,70 @@ macro_rules! held {
     };
 }
 
+/// A job as it is shown; what came out and who did it are told by its newest attempt, and there by its
+/// first call, which is what the job is about.
 macro_rules! list {
-    ($filter:literal) => {
+    ($($filter:literal),+ $(,)?) => {
         concat!(
             "SELECT id, kind, payload, state, priority, run_at, attempts, max_attempts, last_error, project_id, ",
-            "created_at, started_at, finished_at FROM jobs WHERE ",
-            $filter
+            "created_at, started_at, finished_at, queue, request_id, lease_owner, ",
+            "(SELECT c.result FROM codex_runs c WHERE c.job_id = jobs.id ORDER BY c.attempt DESC, c.seq LIMIT 1) AS result, ",
+            "(SELECT c.worker_id FROM codex_runs c WHERE c.job_id = jobs.id ORDER BY c.attempt DESC, c.seq LIMIT 1) AS worker_id ",
+            "FROM jobs WHERE ",
+            $($filter),+
+        )
+    };
+}
+
+/// Live jobs are few. `$1` state, `$2` due until, `$3` due after, `$4` kind, `$5` before, `$6` limit.
+macro_rules! live {
+    ($own:literal) => {
+        list!(
+            "state = $1 AND state IN ('queued', 'started') ",
+            $own,
+            "AND (CAST($2 AS BIGINT) IS NULL OR run_at <= $2) AND (CAST($3 AS BIGINT) IS NULL OR run_at > $3) ",
+            "AND (CAST($4 AS TEXT) IS NULL OR kind = $4) AND id < $5 ORDER BY id DESC LIMIT $6"
+        )
+    };
+}
+
+macro_rules! ended {
+    ($state:literal, $jobs:literal, $told:literal) => {
+        concat!(
+            "(SELECT CAST(COALESCE(SUM(ended), 0) AS BIGINT) FROM job_counts WHERE state = '",
+            $state,
+            "'",
+            $told,
+            ") + ",
+            "(SELECT COUNT(*) FROM jobs WHERE finished_at IS NOT NULL AND counted = 0 AND state = '",
+            $state,
+            "'",
+            $jobs,
+            ")"
+        )
+    };
+}
+
+/// Counts by status in one look; `$1` now. Live jobs are few; ended ones were counted, but for the
+/// newest. A column each, because grouping would sort.
+macro_rules! counts {
+    ($jobs:literal, $told:literal) => {
+        concat!(
+            "SELECT (SELECT COUNT(*) FROM jobs WHERE state = 'queued' AND run_at <= $1",
+            $jobs,
+            ") AS queued, ",
+            "(SELECT COUNT(*) FROM jobs WHERE state = 'queued' AND run_at > $1",
+            $jobs,
+            ") AS scheduled, ",
+            "(SELECT COUNT(*) FROM jobs WHERE state = 'started'",
+            $jobs,
+            ") AS started, ",
+            ended!("finished", $jobs, $told),
+            " AS finished, ",
+            ended!("failed", $jobs, $told),
+            " AS failed, ",
+            ended!("cancelled", $jobs, $told),
+            " AS cancelled"
         )
     };
 }
@@ -66,12 +124,14 @@ statements! {
     HELD = "SELECT id, fence, cancel_requested FROM jobs WHERE lease_owner = $1 AND state = 'started'";
     LOCK_RUN_POSTGRES = "SELECT id FROM protocol_runs WHERE id = (SELECT protocol_run_id FROM jobs WHERE id = $1) \
                          FOR NO KEY UPDATE";
+    LOCK_POSTGRES = "SELECT id FROM jobs WHERE id = $1 FOR UPDATE";
     CHECK = held!("");
     CHECK_POSTGRES = held!(" FOR UPDATE");
     END = "UPDATE jobs SET state = $1, last_error = COALESCE(CAST($2 AS TEXT), last_error), finished_at = $3, \
-           lease_owner = NULL, lease_until = NULL WHERE id = $4 AND fence = $5 AND state = 'started'";
+           lease_owner = NULL, lease_until = NULL WHERE id = $4 AND fence = $5 AND state = 'started' \
+           RETURNING id, started_at";
     RETRY = "UPDATE jobs SET state = 'queued', run_at = $1, last_error = $2, lease_owner = NULL, lease_until = NULL \
-             WHERE id = $3 AND fence = $4 AND state = 'started'";
+             WHERE id = $3 AND fence = $4 AND state = 'started' RETURNING id, started_at";
     RELEASE = "UPDATE jobs SET state = 'queued', attempts = attempts - 1, lease_owner = NULL, lease_until = NULL \
                WHERE id = $1 AND fence = $2 AND state = 'started'";
     YIELD_KEY = "UPDATE jobs SET unique_key = id WHERE id = $1 AND fence = $2 AND state = 'started'";
@@ -81,11 +141,31 @@ statements! {
     EXPIRED_SQLITE = expired!("");
     EXPIRED_POSTGRES = expired!(" FOR UPDATE SKIP LOCKED");
     CANCEL = "UPDATE jobs SET state = 'cancelled', cancel_requested = 1, finished_at = $1, lease_owner = NULL, \
-              lease_until = NULL WHERE unique_key = $2 AND state IN ('queued', 'started')";
-    LIST = list!("id > '' ORDER BY id DESC LIMIT $1");
-    LIST_IN_STATE = list!("state = $1 ORDER BY id DESC LIMIT $2");
-    LIST_DUE = list!("state = 'queued' AND run_at <= $1 ORDER BY id DESC LIMIT $2");
-    LIST_SCHEDULED = list!("state = 'queued' AND run_at > $1 ORDER BY id DESC LIMIT $2");
+              lease_until = NULL WHERE unique_key = $2 AND state IN ('queued', 'started') RETURNING id";
+    LOAD = list!("id = $1 AND (CAST($2 AS BIGINT) IS NULL OR project_id = $2)");
+    LIST = list!("id < $1 ORDER BY id DESC LIMIT $2");
+    LIST_KIND = list!("kind = $1 AND id < $2 ORDER BY id DESC LIMIT $3");
+    LIST_PROJECT = list!("project_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3");
+    LIST_PROJECT_KIND = list!("project_id = $1 AND kind = $2 AND id < $3 ORDER BY id DESC LIMIT $4");
+    LIST_ENDED = list!("state = $1 AND finished_at IS NOT NULL AND id < $2 ORDER BY id DESC LIMIT $3");
+    LIST_ENDED_KIND =
+        list!("kind = $1 AND state = $2 AND finished_at IS NOT NULL AND id < $3 ORDER BY id DESC LIMIT $4");
+    LIST_ENDED_PROJECT =
+        list!("project_id = $1 AND state = $2 AND finished_at IS NOT NULL AND id < $3 ORDER BY id DESC LIMIT $4");
+    LIST_ENDED_PROJECT_KIND = list!(
+        "project_id = $1 AND kind = $2 AND state = $3 AND finished_at IS NOT NULL AND id < $4 ",
+        "ORDER BY id DESC LIMIT $5"
+    );
+    LIST_LIVE = live!("");
+    LIST_LIVE_PROJECT = live!("AND project_id = $7 ");
+    COUNTS = counts!("", "");
+    COUNTS_PROJECT = counts!(" AND project_id = $2", " AND project_id = $2");
+    MANY_UNCOUNTED =
+        "SELECT state FROM jobs WHERE finished_at IS NOT NULL AND counted = 0 LIMIT 1 OFFSET $1";
+    COUNT_IN = "UPDATE jobs SET counted = 1 WHERE counted = 0 AND id IN (SELECT id FROM jobs \
+                WHERE finished_at IS NOT NULL AND counted = 0 LIMIT $1) RETURNING state, project_id";
+    ADD_COUNT = "INSERT INTO job_counts (state, project_id, ended) VALUES ($1, $2, $3) \
+                 ON CONFLICT (state, project_id) DO UPDATE SET ended = job_counts.ended + excluded.ended";
     PRUNE = "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE finished_at IS NOT NULL AND finished_at < $1 \
-             ORDER BY finished_at LIMIT $2)";
+             ORDER BY finished_at LIMIT $2) RETURNING state, project_id, counted";
 }

@@ -1,5 +1,9 @@
 //! Rows of `codex_runs`, the run registry: one per attempt of a job or call.
 
+mod list;
+mod outside;
+mod sql;
+
 use serde_json::Value;
 use tg_core::{
     ids::{CallId, ProjectId, RunId, StepId},
@@ -7,7 +11,7 @@ use tg_core::{
     scope::Scope,
 };
 
-use super::{StoreError, not_found, record::Record, touched};
+use super::{StoreError, not_found, record::Record, tally};
 use crate::{
     db::{
         Tx,
@@ -15,6 +19,9 @@ use crate::{
     },
     queue::{self, Lease},
 };
+
+pub use list::{list, page};
+pub use outside::{Outside, append_to, end_outside, register};
 
 /// A call that begins.
 #[derive(Debug, Clone)]
@@ -69,6 +76,8 @@ pub struct Call {
     pub protocol_run_id: Option<RunId>,
     /// Step.
     pub step_run_id: Option<StepId>,
+    /// Queue of the job.
+    pub queue: String,
     /// Attempt of the job, from 1.
     pub attempt: Option<i64>,
     /// `host:pid` of the worker.
@@ -85,8 +94,12 @@ pub struct Call {
     pub has_log: bool,
     /// Usage.
     pub usage: Option<Usage>,
+    /// Tokens as somebody outside told them.
+    pub cost_tokens: Option<i64>,
     /// Cost in cents.
     pub cost_cents: Option<i64>,
+    /// Its place in every list: grows with each new row.
+    pub seq: String,
     /// Milliseconds since the epoch, UTC.
     pub started_at: Option<i64>,
     /// Milliseconds since the epoch, UTC.
@@ -106,58 +119,29 @@ pub struct Filter {
     pub step: Option<StepId>,
     /// Of one kind.
     pub run_kind: Option<String>,
+    /// Of one kind of job.
+    pub job_type: Option<String>,
+    /// That stand so.
+    pub status: Option<CallStatus>,
+    /// Of one project.
+    pub project: Option<ProjectId>,
 }
 
-mod sql {
-    use crate::db::dialect::statements;
-
-    macro_rules! select {
-        ($rest:literal) => {
-            concat!(
-                "SELECT id, job_id, job_type, run_kind, status, project_id, protocol_run_id, step_run_id, attempt, ",
-                "worker_id, prompt_version, params, result, error, has_log, usage_reported, input_tokens, ",
-                "cache_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost_usd, cost_cents, ",
-                "started_at, finished_at, created_at, updated_at FROM codex_runs WHERE ",
-                $rest
-            )
-        };
+impl Call {
+    /// It was registered from outside: no job of ours does it.
+    pub const fn is_outside(&self) -> bool {
+        self.job_id.is_none()
     }
 
-    statements! {
-        START = "INSERT INTO codex_runs (id, job_id, job_type, run_kind, status, project_id, protocol_run_id, \
-                 step_run_id, attempt, worker_id, prompt_version, params, has_log, started_at, created_at, updated_at) \
-                 VALUES ($1, $2, $3, $4, 'running', $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $13)";
-        FINISH = "UPDATE codex_runs SET status = $1, result = $2, error = $3, usage_reported = $4, \
-                  input_tokens = $5, cache_read_tokens = $6, cache_write_tokens = $7, output_tokens = $8, \
-                  reasoning_tokens = $9, cost_usd = $10, cost_cents = $11, finished_at = $12, updated_at = $12 \
-                  WHERE id = $13 AND job_id = $14 AND status = 'running'";
-        ABANDON = "UPDATE codex_runs SET status = 'failed', error = $1, finished_at = $2, updated_at = $2 \
-                   WHERE job_id = $3 AND finished_at IS NULL";
-        STOP = "UPDATE codex_runs SET status = $1, error = $2, finished_at = $3, updated_at = $3 \
-                WHERE id = $4 AND status = 'running'";
-        SETTLE_UNHELD = "UPDATE codex_runs SET status = CASE WHEN EXISTS (SELECT 1 FROM jobs j \
-                         WHERE j.id = codex_runs.job_id AND j.state = 'cancelled') THEN 'cancelled' ELSE 'failed' END, \
-                         error = $1, finished_at = $2, updated_at = $2 WHERE finished_at IS NULL AND status = 'running' AND NOT EXISTS \
-                         (SELECT 1 FROM jobs j WHERE j.id = codex_runs.job_id AND j.state = 'started')";
-        HELD = "SELECT c.id FROM codex_runs c JOIN jobs j ON j.id = c.job_id \
-                WHERE c.finished_at IS NULL AND c.status = 'running' AND j.state = 'started'";
-        LOAD = select!("id = $1 AND (CAST($2 AS BIGINT) IS NULL OR project_id = $2)");
-        LIST_OF_STEP = select!(
-            "step_run_id = $1 AND (CAST($2 AS BIGINT) IS NULL OR protocol_run_id = $2) \
-             AND (CAST($3 AS TEXT) IS NULL OR run_kind = $3) \
-             AND (CAST($4 AS BIGINT) IS NULL OR project_id = $4) ORDER BY id DESC LIMIT $5"
-        );
-        LIST_OF_RUN = select!(
-            "protocol_run_id = $1 AND (CAST($2 AS TEXT) IS NULL OR run_kind = $2) \
-             AND (CAST($3 AS BIGINT) IS NULL OR project_id = $3) ORDER BY id DESC LIMIT $4"
-        );
-        LIST_OF_PROJECT = select!(
-            "project_id = $1 AND (CAST($2 AS TEXT) IS NULL OR run_kind = $2) ORDER BY id DESC LIMIT $3"
-        );
-        LIST_OF_KIND = select!("run_kind = $1 ORDER BY id DESC LIMIT $2");
-        LIST = select!("id > '' ORDER BY id DESC LIMIT $1");
+    /// It has ended.
+    pub const fn is_over(&self) -> bool {
+        match self.status {
+            CallStatus::Succeeded | CallStatus::Failed | CallStatus::Cancelled => true,
+            CallStatus::Queued | CallStatus::Running => false,
+        }
     }
 }
+
 #[cfg(feature = "testing")]
 pub(super) use sql::ALL;
 
@@ -180,6 +164,7 @@ pub async fn start(tx: &mut Tx, lease: &Lease, new: &NewCall, now: i64) -> Resul
         new.params.to_string(),
         new.has_log,
         now,
+        place(),
     ];
     tx.execute(sql::START, values).await?;
     Ok(())
@@ -212,12 +197,13 @@ pub async fn finish(
         &id.0,
         &lease.job_id.0,
     ];
-    touched(tx.execute(sql::FINISH, values).await?, || {
+    let row = tx.first(sql::FINISH, values).await?.ok_or_else(|| {
         StoreError::Conflict(format!(
             "call {id} of job {} is not running; its end is not recorded",
             lease.job_id
         ))
-    })
+    })?;
+    tally::call_ended(tx, &Record::named(TABLE, "id", row), end)
 }
 
 /// Calls of a job whose attempt died: marked failed with this error. Returns how many.
@@ -262,23 +248,15 @@ pub async fn load(tx: &mut Tx, scope: &Scope, id: &CallId) -> Result<Call, Store
     read(row.ok_or_else(|| not_found(TABLE, id))?)
 }
 
-/// Newest first.
-pub async fn list(tx: &mut Tx, scope: &Scope, filter: &Filter, limit: i64) -> Result<Vec<Call>, StoreError> {
+/// The newest attempt of a job; of its calls the first, which is what the job is about.
+pub async fn newest_of_job(tx: &mut Tx, scope: &Scope, job_id: &str) -> Result<Option<Call>, StoreError> {
     let scope = scope.project().map(|project| project.0);
-    let run = filter.run.map(|run| run.0);
-    let kind = &filter.run_kind;
-    let rows = if let Some(step) = filter.step {
-        tx.all(sql::LIST_OF_STEP, args![step.0, run, kind, scope, limit]).await?
-    } else if let Some(run) = run {
-        tx.all(sql::LIST_OF_RUN, args![run, kind, scope, limit]).await?
-    } else if let Some(project) = scope {
-        tx.all(sql::LIST_OF_PROJECT, args![project, kind, limit]).await?
-    } else if let Some(kind) = kind {
-        tx.all(sql::LIST_OF_KIND, args![kind, limit]).await?
-    } else {
-        tx.all(sql::LIST, args![limit]).await?
-    };
-    rows.into_iter().map(read).collect()
+    tx.first(sql::NEWEST_OF_JOB, args![job_id, scope]).await?.map(read).transpose()
+}
+
+/// The place of a new row after all others.
+fn place() -> String {
+    uuid::Uuid::now_v7().to_string()
 }
 
 /// A count as the database holds it; no call uses 2^63 tokens.
@@ -297,6 +275,7 @@ fn read(row: Row) -> Result<Call, StoreError> {
         project_id: row.maybe_int("project_id")?.map(ProjectId),
         protocol_run_id: row.maybe_int("protocol_run_id")?.map(RunId),
         step_run_id: row.maybe_int("step_run_id")?.map(StepId),
+        queue: row.text("queue")?,
         attempt: row.maybe_int("attempt")?,
         worker_id: row.maybe_text("worker_id")?,
         prompt_version: row.maybe_text("prompt_version")?,
@@ -305,7 +284,9 @@ fn read(row: Row) -> Result<Call, StoreError> {
         error: row.maybe_text("error")?,
         has_log: row.flag("has_log")?,
         usage: usage(&row)?,
+        cost_tokens: row.maybe_int("cost_tokens")?,
         cost_cents: row.maybe_int("cost_cents")?,
+        seq: row.text("seq")?,
         started_at: row.maybe_int("started_at")?,
         finished_at: row.maybe_int("finished_at")?,
         created_at: row.int("created_at")?,

@@ -115,6 +115,7 @@ const TABLE: &str = "protocol_runs";
 
 /// Inserts a pending run; a taken name is `Conflict`.
 pub async fn insert(tx: &mut Tx, new: &NewRun, now: i64) -> Result<ProtocolRun, StoreError> {
+    super::project::refuse_archived(tx, new.project_id).await?;
     let values = args![
         new.project_id.0,
         &new.protocol_name,

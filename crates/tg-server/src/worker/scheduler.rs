@@ -9,7 +9,7 @@ use std::{
 use tg_core::{
     ids::RunId,
     job::{ErrorCategory, Job, JobStatus, Priority},
-    lifecycle::{self, Enqueue, Failure, Flow, Signal, Source},
+    lifecycle::{self, Decision, Enqueue, Failure, Flow, Signal, Source},
     scope::Scope,
     status::{ProtocolStatus, ReasonCode},
     step::StepStatus,
@@ -22,12 +22,17 @@ use crate::{
     db::Tx,
     engine::supervise,
     flow::{self, Cause, FlowError},
+    metrics::family::SCHEDULER_ACTIONS,
     queue::{self, Rescued},
     store::{self, StoreError, protocol::FlowSettings},
 };
 
 /// Jobs and runs looked at in one beat.
 const SLICE: i64 = 200;
+
+/// Ended jobs added up in one transaction, and how many such in one beat.
+const COUNTED: i64 = 1000;
+const MOST_COUNTED: usize = 10;
 
 /// Between two rounds of house-keeping.
 const MAINTENANCE: Duration = Duration::from_hours(1);
@@ -61,6 +66,7 @@ pub async fn beat(app: &App, reap: bool) -> Result<(), StoreError> {
     if reap || rescued > 0 {
         reap_orphans(app).await?;
     }
+    count_jobs(app).await?;
     let mut tx = app.db.read().await?;
     let runs = store::protocol::open_runs(&mut tx, SLICE).await?;
     drop(tx);
@@ -79,9 +85,13 @@ pub async fn rescue(app: &App) -> Result<usize, StoreError> {
     for found in &rescued {
         store::call::abandon(&mut tx, &found.job_id, "the worker died during this call", app.clock.now())
             .await?;
-        if found.status == JobStatus::Failed {
+        let action = if found.status == JobStatus::Failed {
             give_up(app, &mut tx, found).await?;
-        }
+            "give_up"
+        } else {
+            "take_back"
+        };
+        acted(&mut tx, action);
         tracing::warn!(job_id = %found.job_id, status = %found.status, "took back a job whose worker died");
     }
     store::call::settle_unheld(&mut tx, "its job was taken away while it was at work", app.clock.now())
@@ -91,6 +101,21 @@ pub async fn rescue(app: &App) -> Result<usize, StoreError> {
         app.wake.notify();
     }
     Ok(rescued.len())
+}
+
+/// Adds up ended jobs, so that counting them stays cheap.
+async fn count_jobs(app: &App) -> Result<(), StoreError> {
+    for _ in 0..MOST_COUNTED {
+        let mut tx = app.db.read().await?;
+        if !queue::counting_is_due(&mut tx).await? {
+            return Ok(());
+        }
+        drop(tx);
+        let mut tx = app.db.begin().await?;
+        queue::count_in(&mut tx, COUNTED).await?;
+        tx.commit().await?;
+    }
+    Ok(())
 }
 
 async fn give_up(app: &App, tx: &mut Tx, found: &Rescued) -> Result<(), StoreError> {
@@ -107,15 +132,22 @@ async fn give_up(app: &App, tx: &mut Tx, found: &Rescued) -> Result<(), StoreErr
         job_id: Some(found.job_id.clone()),
         detail: serde_json::Map::new(),
     };
-    signal(app, tx, run, Signal::GaveUp { job: found.job.clone(), failure }).await
+    signal(app, tx, run, Signal::GaveUp { job: found.job.clone(), failure }).await?;
+    Ok(())
 }
 
-async fn signal(app: &App, tx: &mut Tx, run: RunId, signal: Signal) -> Result<(), StoreError> {
+/// Counts a repair in the transaction that makes it.
+fn acted(tx: &mut Tx, action: &'static str) {
+    tx.count(&SCHEDULER_ACTIONS, &[("action", action)], 1);
+}
+
+/// Sends a signal; says whether anything followed from it.
+async fn signal(app: &App, tx: &mut Tx, run: RunId, signal: Signal) -> Result<bool, StoreError> {
     match flow::advance(app, tx, run, signal, &Cause::default()).await {
-        Ok(_) => Ok(()),
+        Ok(decisions) => Ok(decisions.iter().any(|decision| !is_empty(decision))),
         Err(FlowError::Refused(refused)) => {
             tracing::debug!(protocol_run_id = %run, %refused, "nothing to repair");
-            Ok(())
+            Ok(false)
         }
         Err(FlowError::Store(error)) => Err(error),
     }
@@ -139,9 +171,14 @@ async fn look_at(app: &App, run: RunId) -> Result<(), StoreError> {
     }
     let mut tx = app.db.begin().await?;
     for lost in overdue {
-        signal(app, &mut tx, run, lost).await?;
+        let action = if matches!(lost, Signal::PlanLost { .. }) { "plan_lost" } else { "step_stuck" };
+        if signal(app, &mut tx, run, lost).await? {
+            acted(&mut tx, action);
+        }
     }
-    signal(app, &mut tx, run, walk).await?;
+    if signal(app, &mut tx, run, walk).await? {
+        acted(&mut tx, "walk_on");
+    }
     tx.commit().await?;
     app.wake.notify();
     Ok(())
@@ -149,14 +186,16 @@ async fn look_at(app: &App, run: RunId) -> Result<(), StoreError> {
 
 /// Only a look: what is written is decided again under the lock.
 fn follows_nothing(flow: &Flow, signal: &Signal) -> bool {
-    lifecycle::decide(flow, signal).is_ok_and(|decision| {
-        decision.run.is_none()
-            && decision.steps.is_empty()
-            && decision.events.is_empty()
-            && decision.enqueue.is_empty()
-            && decision.cancel.is_empty()
-            && decision.then.is_none()
-    })
+    lifecycle::decide(flow, signal).is_ok_and(|decision| is_empty(&decision))
+}
+
+const fn is_empty(decision: &Decision) -> bool {
+    decision.run.is_none()
+        && decision.steps.is_empty()
+        && decision.events.is_empty()
+        && decision.enqueue.is_empty()
+        && decision.cancel.is_empty()
+        && decision.then.is_none()
 }
 
 async fn overdue(app: &App, tx: &mut Tx, flow: &Flow) -> Result<Vec<Signal>, StoreError> {
@@ -188,6 +227,7 @@ async fn queue_maintenance(app: &App) -> Result<(), StoreError> {
     let mut tx = app.db.begin().await?;
     let what = Enqueue { job: Job::Maintenance, priority: Priority::Automatic };
     queue::enqueue(&mut tx, &what, None, Duration::ZERO, None).await?;
+    acted(&mut tx, "maintenance");
     tx.commit().await?;
     app.wake.notify();
     Ok(())

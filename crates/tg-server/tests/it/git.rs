@@ -1,7 +1,6 @@
 //! git through the control repository: real git, local bare remotes.
 
 pub mod fixture;
-mod reading;
 
 use std::{fs, path::Path};
 

@@ -4,7 +4,6 @@ mod crash;
 mod engines;
 mod plans;
 mod quality;
-mod review;
 mod steering;
 
 use serde_json::{Value, json};

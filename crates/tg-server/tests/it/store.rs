@@ -1,7 +1,6 @@
 //! What the store promises, on both databases: rows come back as written, nobody sees another project,
 //! nothing wrong is stored or read, and the timeline is whole.
 
-mod review;
 mod schema;
 
 use std::time::Duration;
@@ -74,9 +73,12 @@ async fn projects_and_runs_come_back_as_written(test: TestDatabase) {
     assert_eq!(store::project::load(&mut tx, &Scope::All, project.id).await.unwrap(), project);
     assert_eq!(project.default_models.planning.as_deref(), Some("big"));
     let second = database::project(&mut tx, "second").await;
-    let all = store::project::list(&mut tx, &Scope::All, 10).await.unwrap();
+    let all = store::project::list(&mut tx, &Scope::All, Default::default(), 10).await.unwrap();
     assert_eq!(all, [second.clone(), project.clone()], "newest first");
-    assert_eq!(store::project::list(&mut tx, &Scope::All, 1).await.unwrap(), std::slice::from_ref(&second));
+    assert_eq!(
+        store::project::list(&mut tx, &Scope::All, Default::default(), 1).await.unwrap(),
+        std::slice::from_ref(&second)
+    );
 
     let stored = store::protocol::load(&mut tx, &Scope::All, run).await.unwrap();
     assert_eq!(
@@ -102,6 +104,7 @@ async fn a_repository_finds_its_project(test: TestDatabase) {
         git_url: "https://example.test/a.git".to_owned(),
         local_path: Some("/home/me/a".to_owned()),
         base_branch: "main".to_owned(),
+        ci_provider: None,
         default_models: tg_core::project::ModelDefaults::default(),
     };
     let local = store::project::insert(&mut tx, &new, NOW).await.unwrap();
@@ -268,7 +271,11 @@ async fn nobody_sees_another_project(test: TestDatabase) {
         ];
         assert_eq!(found, [seen; 11], "{scope:?}");
         assert_eq!(store::call::list(&mut tx, &scope, &step_filter, 9).await.unwrap(), vec![]);
-        assert_eq!(store::project::list(&mut tx, &scope, 9).await.unwrap().len(), 1, "its own only");
+        assert_eq!(
+            store::project::list(&mut tx, &scope, Default::default(), 9).await.unwrap().len(),
+            1,
+            "its own only"
+        );
     }
 }
 

@@ -91,6 +91,7 @@ async fn project(app: &App, source: &Source, wanted: &Wanted) -> Result<Project,
         git_url: source.git_url.clone(),
         local_path: local,
         base_branch: base,
+        ci_provider: None,
         default_models: ModelDefaults::default(),
     };
     let now = app.clock.now();

@@ -8,6 +8,7 @@ use serde_json::Map;
 use super::{super::*, simulator::*};
 use crate::{
     event::{Event, EventKind},
+    ids::JobId,
     job::ErrorCategory,
     protocol::PullRequestState,
     spec::Policy,
@@ -74,6 +75,10 @@ fn gave_up(job: Job, reason: Option<ReasonCode>) -> Signal {
     Signal::GaveUp { job, failure: failure(ErrorCategory::Codex, reason) }
 }
 
+fn cancel_job(job: Job) -> Signal {
+    Signal::JobCancelled { job, job_id: JobId("job".to_owned()) }
+}
+
 fn push_failed() -> Signal {
     let Signal::Executed { step, outcome, sha, detail, verdict, .. } = executed(id(0), Executed::Unjudged)
     else {
@@ -135,6 +140,11 @@ fn about_plan_and_people() -> Vec<Case> {
         case("open_pr, its push is live", Failed, Signal::OpenPullRequest)
             .with(|flow| flow.run.live_push = true),
         case("open_pr (set-up run)", Pending, Signal::OpenPullRequest).with(setup),
+        case("cancel_job: plan job", Pending, cancel_job(Job::PlanProtocol { protocol_run_id }))
+            .from(Planning),
+        case("cancel_job: push job", Failed, cancel_job(Job::OpenPullRequest { protocol_run_id }))
+            .with(|flow| flow.run.live_push = true),
+        case("cancel_job: maintenance", Pending, cancel_job(Job::Maintenance)),
     ]
 }
 
@@ -199,6 +209,7 @@ fn about_a_step() -> Vec<Case> {
     let step = id(0);
     let (execute, quality) =
         (Job::ExecuteStep { step_run_id: step }, Job::CheckQuality { step_run_id: step });
+    let execute_again = execute.clone();
     let at_work: fn(&mut Flow) = |flow| {
         if flow.steps[0].status == StepStatus::Running {
             flow.steps[0].live = Some(LiveJob::Execute);
@@ -247,7 +258,7 @@ fn about_a_step() -> Vec<Case> {
             flow.run.auto_advance = true;
         }),
         case("judged FAIL, trigger on qa_failed", Pending, judged(step, false)).with(on_failure),
-        case("gave_up: QA", Pending, gave_up(quality, None)),
+        case("gave_up: QA", Pending, gave_up(quality.clone(), None)),
         case("directive: loop", Pending, Signal::Directive { step, reason: PolicyReason::DirectiveLoop })
             .with(looped),
         case("ci_red of its commit", Pending, red()),
@@ -256,6 +267,10 @@ fn about_a_step() -> Vec<Case> {
         case("ci_green of its commit, no QA asked for", Pending, green()).with(unjudging),
         case("stuck, no live job", Pending, stuck.clone()),
         case("stuck, job is live", Pending, stuck).with(at_work),
+        case("cancel_job: execution", Pending, cancel_job(execute_again)).with(at_work),
+        case("cancel_job: QA", Pending, cancel_job(quality)).with(|flow| {
+            flow.steps[0].live = (flow.steps[0].status == StepStatus::NeedsQa).then_some(LiveJob::Quality);
+        }),
         case("cancel", Pending, Signal::Cancel { reason: None }),
         case(
             "pull_request_merged",
@@ -369,6 +384,8 @@ fact that comes too late or twice is recorded with `late_result` and changes not
   execution), else a triggered step that waits, else, with `auto_advance`, the lowest step that is
   not settled if it is pending; a blocked or failed one stops the walk. A planning run without a live
   plan job gets one. Doing it twice changes nothing, so the scheduler may ask at any time.
+- **A job that a person cancels** is not tried again by itself: its step rests blocked for `job_lost`
+  (a plan blocks the run for it, a push for `push_failed`), and running or retrying is legal at once.
 - **Failures** try loops first, then triggers; only when neither applies is the run blocked. Gates,
   absent engines, QA that could not be carried out, broken specs and stuck steps say nothing about
   the work: no loop, no trigger.
@@ -426,5 +443,5 @@ fn every_signal_has_a_line_on_the_page() {
         about_the_run().iter().chain(&about_a_step()).map(|case| case.signal.name()).collect();
     shown.sort_unstable();
     shown.dedup();
-    assert_eq!(shown.len(), 35, "{shown:?}");
+    assert_eq!(shown.len(), 36, "{shown:?}");
 }

@@ -1,5 +1,6 @@
 //! Each row of the tables and each acceptance case as a small story.
 
+mod jobs;
 mod loops;
 mod pause;
 mod planning;

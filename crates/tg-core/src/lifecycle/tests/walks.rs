@@ -8,7 +8,7 @@ use serde_json::{Map, json};
 use super::{super::*, simulator::*};
 use crate::{
     event::{COMMON_KEYS, Event, EventKind},
-    ids::StepId,
+    ids::{JobId, StepId},
     job::ErrorCategory,
     protocol::PullRequestState,
     spec::Policy,
@@ -136,6 +136,10 @@ fn signal(world: &World, (kind, which, detail): Happening) -> Signal {
         25 => answer(&Job::CheckQuality { step_run_id: step }, detail),
         26 => answer(&Job::OpenPullRequest { protocol_run_id: world.flow.run.id }, detail),
         28 => Signal::OpenPullRequest,
+        29 if !world.jobs.is_empty() => {
+            let job = world.jobs[which % world.jobs.len()].clone();
+            Signal::JobCancelled { job, job_id: JobId("job".to_owned()) }
+        }
         27 => answer(&Job::PlanProtocol { protocol_run_id: world.flow.run.id }, detail),
         _ if world.jobs.is_empty() => Signal::WalkOn { source: Source::Scheduler },
         _ => answer(&world.jobs[which % world.jobs.len()], detail),

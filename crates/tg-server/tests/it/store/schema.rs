@@ -94,9 +94,9 @@ async fn migrating_again_and_at_once_changes_nothing(test: TestDatabase) {
         matches!(&changed, Err(DbError::Migrate(error)) if error.to_string().contains("modified")),
         "{changed:?}"
     );
-    raw(&test.db, "UPDATE _sqlx_migrations SET version = 9999").await;
+    raw(&test.db, "UPDATE _sqlx_migrations SET version = 9999 WHERE version = 1").await;
     let newer = test.db.migrate().await;
-    assert!(matches!(newer, Err(DbError::Newer { found: 9999, known: 1 })), "{newer:?}");
+    assert!(matches!(newer, Err(DbError::Newer { found: 9999, known: 9 })), "{newer:?}");
 }
 
 async fn a_reading_transaction_cannot_write(test: TestDatabase) {
@@ -106,6 +106,7 @@ async fn a_reading_transaction_cannot_write(test: TestDatabase) {
         git_url: "x".to_owned(),
         local_path: None,
         base_branch: "main".to_owned(),
+        ci_provider: None,
         default_models: tg_core::project::ModelDefaults::default(),
     };
     assert!(store::project::insert(&mut tx, &new, NOW).await.is_err());
@@ -163,7 +164,7 @@ async fn a_transaction_that_reads_first_can_still_write_while_another_process_wa
     let test = TestDatabase::sqlite().await;
     let other = Db::open(&test.url, 1).await.unwrap();
     let mut tx = test.db.begin().await.unwrap();
-    assert_eq!(store::project::list(&mut tx, &Scope::All, 9).await.unwrap(), vec![]);
+    assert_eq!(store::project::list(&mut tx, &Scope::All, Default::default(), 9).await.unwrap(), vec![]);
     let mut writer = tokio::spawn(async move {
         let mut tx = other.begin().await.unwrap();
         database::project(&mut tx, "second").await;
@@ -191,7 +192,9 @@ async fn every_list_reads_one_index() {
             sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"))).fetch_all(write).await;
         let plan: Vec<String> = rows.unwrap().iter().map(|row| row.get::<String, _>("detail")).collect();
         let bad = plan.iter().any(|line| {
-            let scan = line.starts_with("SCAN ") && !line.contains(" INDEX ") && line != "SCAN pick";
+            let scan = line.starts_with("SCAN ")
+                && !line.contains(" INDEX ")
+                && !["SCAN pick", "SCAN CONSTANT ROW"].contains(&line.as_str());
             scan || line.contains("TEMP B-TREE")
         });
         assert!(!bad, "{name}: {plan:#?}");
