@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::{
     ids::{ProjectId, RunId, StepId},
-    lifecycle::RuntimeState,
+    lifecycle::{RunKind, RuntimeState},
     project::ModelDefaults,
     status::{ProtocolStatus, StatusReason, words},
     step::{StepStatus, StepType},
@@ -42,6 +42,8 @@ pub struct ProtocolRun {
     pub project_id: ProjectId,
     /// Name = branch = directory, unique in the project.
     pub protocol_name: String,
+    /// Carries a task, or sets its project up.
+    pub kind: RunKind,
     /// Where it stands; written by `flow::advance` only.
     pub status: ProtocolStatus,
     /// Why it rests there.
@@ -83,6 +85,8 @@ pub struct ProtocolRun {
     pub head_sha: Option<String>,
     /// Newest commit known to be on the remote.
     pub pushed_sha: Option<String>,
+    /// Milliseconds since the epoch, UTC; an archived run is not listed and refuses work.
+    pub archived_at: Option<i64>,
     /// Milliseconds since the epoch, UTC.
     pub created_at: i64,
     /// Milliseconds since the epoch, UTC.

@@ -12,12 +12,14 @@ use crate::{
 
 mod build;
 mod check;
+mod edit;
 mod paths;
 #[cfg(test)]
 mod tests;
 
 pub use build::{BuildOptions, from_files, is_step_file, step_type_of};
 pub use check::{Checked, SpecError, check, check_schema};
+pub use edit::edit_step;
 pub use paths::{Found, Outputs, PathError, Places};
 
 /// The spec schema as shipped.

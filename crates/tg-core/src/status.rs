@@ -67,6 +67,25 @@ impl ProtocolStatus {
     }
 }
 
+words! {
+    /// Where a new run may begin.
+    FirstStatus {
+        /// Nothing is planned yet.
+        Pending = "pending",
+        /// Its steps are added by hand.
+        Planned = "planned",
+    }
+}
+
+impl From<FirstStatus> for ProtocolStatus {
+    fn from(first: FirstStatus) -> Self {
+        match first {
+            FirstStatus::Pending => Self::Pending,
+            FirstStatus::Planned => Self::Planned,
+        }
+    }
+}
+
 /// One row of a transition table: where a move is legal and where it may lead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Row<S: 'static> {

@@ -31,6 +31,25 @@ impl StepStatus {
 }
 
 words! {
+    /// Where a step added by hand may begin.
+    FirstStepStatus {
+        /// It waits for its turn.
+        Pending = "pending",
+        /// Its work was done by hand and waits for a verdict.
+        NeedsQa = "needs_qa",
+    }
+}
+
+impl From<FirstStepStatus> for StepStatus {
+    fn from(first: FirstStepStatus) -> Self {
+        match first {
+            FirstStepStatus::Pending => Self::Pending,
+            FirstStepStatus::NeedsQa => Self::NeedsQa,
+        }
+    }
+}
+
+words! {
     /// What may move a step: one row of its table each.
     StepMove {
         /// A person, the walk or an answered question queues it.

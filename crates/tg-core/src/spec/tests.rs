@@ -341,3 +341,29 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_change_by_hand_is_written_into_the_spec() {
+    let edit = |body: Value| serde_json::from_value(body).expect("reads");
+    let entry = json!({"id": "a", "name": "01-a.md", "engine_id": "codex", "model": null,
+        "prompt_ref": "01-a.md", "qa": {"policy": "skip"}, "policies": []});
+    let mut config = json!({"protocol_spec": {"steps": [entry.clone()]}, "spec_meta": {"status": "valid"}});
+    let one = json!({"behavior": "loop", "module_id": "m"});
+    let change =
+        edit(json!({"engine_id": null, "model": "big", "summary": "does it", "policy": one.clone()}));
+    let hash = super::edit_step(&mut config, "01-a.md", &change).expect("the entry is there");
+    let spec = super::check_schema(&config["protocol_spec"]).expect("it still holds");
+    let step = spec.step("a").expect("is there");
+    assert_eq!((step.engine_id.as_deref(), step.model.as_deref()), (None, Some("big")));
+    assert_eq!((step.description.as_deref(), &step.policies), (Some("does it"), &vec![one]));
+    assert_eq!(hash, spec_hash(&config["protocol_spec"]));
+    let before = config.clone();
+    assert_eq!(super::edit_step(&mut config, "02-b.md", &change), None, "no such entry");
+    assert_eq!(super::edit_step(&mut config, "a", &edit(json!({}))), Some(hash), "nothing was asked");
+    assert_eq!(config, before);
+    super::edit_step(&mut config, "a", &edit(json!({"policy": null}))).expect("the entry is there");
+    assert_eq!(config["protocol_spec"]["steps"][0]["policies"], json!([]));
+    for none in [json!({}), json!({"protocol_spec": null}), Value::Null] {
+        assert_eq!(super::edit_step(&mut none.clone(), "a", &change), None);
+    }
+}

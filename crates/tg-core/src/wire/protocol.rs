@@ -5,49 +5,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::{
-    project::ModelDefaults,
-    status::{ProtocolStatus, words},
-    step::{StepStatus, StepType},
-};
-
-words! {
-    /// Where a new run may begin.
-    FirstStatus {
-        /// Nothing is planned yet.
-        Pending = "pending",
-        /// Its steps are added by hand.
-        Planned = "planned",
-    }
-}
-
-impl From<FirstStatus> for ProtocolStatus {
-    fn from(first: FirstStatus) -> Self {
-        match first {
-            FirstStatus::Pending => Self::Pending,
-            FirstStatus::Planned => Self::Planned,
-        }
-    }
-}
-
-words! {
-    /// Where a step added by hand may begin.
-    FirstStepStatus {
-        /// It waits for its turn.
-        Pending = "pending",
-        /// Its work was done by hand and waits for a verdict.
-        NeedsQa = "needs_qa",
-    }
-}
-
-impl From<FirstStepStatus> for StepStatus {
-    fn from(first: FirstStepStatus) -> Self {
-        match first {
-            FirstStepStatus::Pending => Self::Pending,
-            FirstStepStatus::NeedsQa => Self::NeedsQa,
-        }
-    }
-}
+use crate::{project::ModelDefaults, step::StepType};
+pub use crate::{status::FirstStatus, step::FirstStepStatus};
 
 /// A run to create. Exactly one of `protocol_name` and `short_name` is given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
