@@ -109,6 +109,7 @@ async fn through(db: &Db) -> anyhow::Result<f64> {
         let run = store::protocol::NewRun {
             project_id: project.id,
             protocol_name: format!("{number:04}-bench"),
+            status: tg_core::status::FirstStatus::Pending,
             auto_advance: false,
             engine: None,
             models: ModelDefaults::default(),

@@ -114,6 +114,7 @@ impl World {
         let new = store::protocol::NewRun {
             project_id: project.id,
             protocol_name: name.to_owned(),
+            status: tg_core::status::FirstStatus::Pending,
             auto_advance: true,
             engine: Some("dummy".to_owned()),
             models: ModelDefaults::default(),

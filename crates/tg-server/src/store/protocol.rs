@@ -1,23 +1,21 @@
 //! Rows of `protocol_runs`, the flow of a run, and the one UPDATE of a status.
 
-use serde::Deserialize as _;
 use serde_json::Value;
 use tg_core::{
-    ids::{JobId, ProjectId, RunId, StepId},
-    job::Job,
-    lifecycle::{Decision, Flow, LiveJob, PlannedStep, RunFlow, RunKind, RuntimeState, StepChange, StepFlow},
+    ids::{ProjectId, RunId},
+    lifecycle::{Decision, PlannedStep, RunKind, RuntimeState, StepChange},
+    naming,
     project::ModelDefaults,
-    protocol::{Confinement, ProtocolRun, PullRequestState, StepRun},
+    protocol::{Confinement, ProtocolRun, PullRequestState},
     scope::Scope,
-    spec::{Policy, ProtocolSpec},
-    status::ProtocolStatus,
+    status::{FirstStatus, ProtocolStatus},
     step::StepStatus,
 };
 
 use super::{
     StoreError, not_found,
     record::{Record, json_text},
-    step, touched,
+    touched,
 };
 use crate::{
     db::{Tx, dialect::args},
@@ -31,6 +29,8 @@ pub struct NewRun {
     pub project_id: ProjectId,
     /// Name = branch = directory.
     pub protocol_name: String,
+    /// Where it begins.
+    pub status: FirstStatus,
     /// A pass queues the next ready step.
     pub auto_advance: bool,
     /// Engine asked for by name.
@@ -45,44 +45,66 @@ pub struct NewRun {
     pub sandbox_off: bool,
 }
 
-/// Settings `decide` needs beside the rows.
-#[derive(Debug, Clone, Copy)]
-pub struct FlowSettings {
-    /// QA after execution without `auto_advance`.
-    pub auto_qa_after_exec: bool,
-    /// QA when CI turns green.
-    pub auto_qa_on_ci: bool,
-    /// Cap for loops without their own.
-    pub max_loop_iterations: u32,
-}
+mod by_hand;
+mod flow;
+
+pub use by_hand::{ByHand, archive, change, edit_spec};
+pub use flow::{FlowSettings, flow};
 
 mod sql {
     use crate::db::dialect::statements;
 
-    macro_rules! select {
-        ($rest:literal) => {
+    macro_rules! columns {
+        () => {
             concat!(
-                "SELECT id, project_id, protocol_name, kind, status, status_reason, paused_from, auto_advance, engine, ",
+                "id, project_id, protocol_name, kind, status, status_reason, paused_from, auto_advance, engine, ",
                 "models, base_branch, base_sha, worktree_path, protocol_root, description, template_config, spec_hash, ",
-                "confinement, sandbox_off, pr_number, pr_url, pr_state, head_sha, pushed_sha, created_at, updated_at ",
-                "FROM protocol_runs WHERE ",
-                $rest
+                "confinement, sandbox_off, pr_number, pr_url, pr_state, head_sha, pushed_sha, archived_at, created_at, ",
+                "updated_at"
             )
+        };
+    }
+    macro_rules! select {
+        ($rest:expr) => {
+            concat!("SELECT ", columns!(), " FROM protocol_runs WHERE ", $rest)
+        };
+    }
+    macro_rules! listed {
+        ($rest:literal) => {
+            select!(concat!(
+                "project_id = $1 AND archived_at IS NULL AND id < $2 AND (CAST($3 AS BIGINT) = 1 OR kind = 'protocol')",
+                $rest
+            ))
         };
     }
 
     statements! {
-        INSERT = "INSERT INTO protocol_runs (project_id, protocol_name, status, auto_advance, engine, models, \
-                  base_branch, description, sandbox_off, created_at, updated_at) \
-                  VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, $9, $9) \
-                  ON CONFLICT (project_id, protocol_name) DO NOTHING RETURNING id";
+        INSERT = concat!(
+            "INSERT INTO protocol_runs (project_id, protocol_name, protocol_number, status, auto_advance, engine, ",
+            "models, base_branch, description, sandbox_off, created_at, updated_at) ",
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11) ",
+            "ON CONFLICT (project_id, protocol_name) DO NOTHING RETURNING ",
+            columns!()
+        );
         LOAD = select!("id = $1 AND (CAST($2 AS BIGINT) IS NULL OR project_id = $2)");
         LOCK_POSTGRES = select!("id = $1 AND (CAST($2 AS BIGINT) IS NULL OR project_id = $2) FOR NO KEY UPDATE");
-        LIST = select!("id > 0 ORDER BY id DESC LIMIT $1");
-        LIST_OF_PROJECT = select!("project_id = $1 ORDER BY id DESC LIMIT $2");
+        LIST = select!("archived_at IS NULL AND id > 0 ORDER BY id DESC LIMIT $1");
+        LIST_OF_PROJECT = listed!(" ORDER BY id DESC LIMIT $4");
+        LIST_IN_STATUS = listed!(" AND status = $5 ORDER BY id DESC LIMIT $4");
+        LAST_NUMBER = "SELECT id, protocol_number FROM protocol_runs WHERE project_id = $1 \
+                       AND protocol_number IS NOT NULL ORDER BY protocol_number DESC LIMIT 1";
+        CHANGE_BY_HAND = concat!(
+            "UPDATE protocol_runs SET description = $1, auto_advance = $2, base_branch = $3, updated_at = $4 ",
+            "WHERE id = $5 AND archived_at IS NULL RETURNING ",
+            columns!()
+        );
+        ARCHIVE = "UPDATE protocol_runs SET archived_at = $1, updated_at = $1 WHERE id = $2 AND archived_at IS NULL \
+                   AND status IN ('pending', 'failed', 'cancelled', 'completed')";
+        EDIT_SPEC = "UPDATE protocol_runs SET template_config = $1, spec_hash = $2, updated_at = $3 \
+                     WHERE id = $4 AND archived_at IS NULL";
         NAMES = "SELECT protocol_name FROM protocol_runs WHERE project_id = $1 ORDER BY protocol_name";
-        OPEN = "SELECT id FROM protocol_runs p WHERE status IN ('pending', 'planning', 'planned', 'running', 'blocked') \
-                AND (status <> 'blocked' OR EXISTS (SELECT 1 FROM step_runs s WHERE s.protocol_run_id = p.id \
+        OPEN = "SELECT id FROM protocol_runs p WHERE status IN ('planning', 'planned', 'running', 'blocked') \
+                AND (status <> 'planned' OR auto_advance = 1) AND (status <> 'blocked' OR EXISTS (SELECT 1 FROM step_runs s WHERE s.protocol_run_id = p.id \
                 AND s.status IN ('running', 'needs_qa'))) ORDER BY id LIMIT $1";
         LIVE_JOBS = "SELECT id, kind, step_run_id FROM jobs WHERE protocol_run_id = $1 \
                      AND state IN ('queued', 'started') AND id <> $2";
@@ -113,12 +135,14 @@ pub(super) use sql::ALL;
 
 const TABLE: &str = "protocol_runs";
 
-/// Inserts a pending run; a taken name is `Conflict`.
+/// Inserts a run; a taken name is `Conflict`.
 pub async fn insert(tx: &mut Tx, new: &NewRun, now: i64) -> Result<ProtocolRun, StoreError> {
     super::project::refuse_archived(tx, new.project_id).await?;
     let values = args![
         new.project_id.0,
         &new.protocol_name,
+        naming::number_of(&new.protocol_name).map(i64::from),
+        new.status.as_str(),
         new.auto_advance,
         &new.engine,
         json_text(&new.models),
@@ -134,8 +158,7 @@ pub async fn insert(tx: &mut Tx, new: &NewRun, now: i64) -> Result<ProtocolRun, 
             new.project_id, new.protocol_name
         ))
     })?;
-    let id = RunId(Record::numbered(TABLE, "id", row).int("id")?);
-    load(tx, &Scope::All, id).await
+    read(&Record::numbered(TABLE, "id", row))
 }
 
 /// Loads one.
@@ -144,21 +167,77 @@ pub async fn load(tx: &mut Tx, scope: &Scope, id: RunId) -> Result<ProtocolRun, 
     read(&Record::numbered(TABLE, "id", row.ok_or_else(|| not_found(TABLE, id))?))
 }
 
-/// Newest first, optionally of one project.
+/// Loads one that is about to be changed: nobody else changes it until this transaction ends. An
+/// archived run is `Conflict`.
+pub async fn hold(tx: &mut Tx, scope: &Scope, id: RunId) -> Result<ProtocolRun, StoreError> {
+    let text = tx.locking(sql::LOAD, sql::LOCK_POSTGRES);
+    let row = tx.first(text, args![id.0, scope.project().map(|project| project.0)]).await?;
+    let run = read(&Record::numbered(TABLE, "id", row.ok_or_else(|| not_found(TABLE, id))?))?;
+    match run.archived_at {
+        None => Ok(run),
+        Some(_) => Err(archived(id)),
+    }
+}
+
+fn archived(id: RunId) -> StoreError {
+    StoreError::Conflict(format!("protocol run {id} is archived and refuses work; make a new run"))
+}
+
+/// Newest first, without archived ones.
 pub async fn list(
     tx: &mut Tx,
     scope: &Scope,
     project: Option<ProjectId>,
     limit: i64,
 ) -> Result<Vec<ProtocolRun>, StoreError> {
-    let rows = match (scope.project(), project) {
-        (Some(allowed), Some(asked)) if allowed != asked => Vec::new(),
-        (Some(project), _) | (None, Some(project)) => {
-            tx.all(sql::LIST_OF_PROJECT, args![project.0, limit]).await?
+    match project.or(scope.project()) {
+        Some(project) => list_of(tx, scope, project, &Filter::default(), limit).await,
+        None => {
+            let rows = tx.all(sql::LIST, args![limit]).await?;
+            rows.into_iter().map(|row| read(&Record::numbered(TABLE, "id", row))).collect()
         }
-        (None, None) => tx.all(sql::LIST, args![limit]).await?,
+    }
+}
+
+/// Which runs of a project to list.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Filter {
+    /// In one status.
+    pub status: Option<ProtocolStatus>,
+    /// Leaves set-up runs out.
+    pub without_setup: bool,
+    /// Only older than this one.
+    pub before: Option<RunId>,
+}
+
+/// Runs of a project, newest first, without archived ones; none for a scope that does not see it.
+pub async fn list_of(
+    tx: &mut Tx,
+    scope: &Scope,
+    project: ProjectId,
+    filter: &Filter,
+    limit: i64,
+) -> Result<Vec<ProtocolRun>, StoreError> {
+    if scope.project().is_some_and(|own| own != project) {
+        return Ok(Vec::new());
+    }
+    let before = filter.before.map_or(i64::MAX, |run| run.0);
+    let mut values = args![project.0, before, !filter.without_setup, limit];
+    let rows = match filter.status {
+        None => tx.all(sql::LIST_OF_PROJECT, values).await?,
+        Some(status) => {
+            values.push(status.as_str().into());
+            tx.all(sql::LIST_IN_STATUS, values).await?
+        }
     };
     rows.into_iter().map(|row| read(&Record::numbered(TABLE, "id", row))).collect()
+}
+
+/// Highest number among the names of a project. The project must be held by this transaction, or two
+/// requests get the same one.
+pub async fn last_number(tx: &mut Tx, project: ProjectId) -> Result<Option<i64>, StoreError> {
+    let row = tx.first(sql::LAST_NUMBER, args![project.0]).await?;
+    row.map(|row| Record::numbered(TABLE, "id", row).int("protocol_number")).transpose()
 }
 
 /// Names taken in a project (for numbering).
@@ -167,100 +246,12 @@ pub async fn names(tx: &mut Tx, project: ProjectId) -> Result<Vec<String>, Store
     rows.into_iter().map(|row| Record::named(TABLE, "protocol_name", row).text("protocol_name")).collect()
 }
 
-/// Ids of runs the scheduler looks at: pending, planning, planned, running, or blocked while a step
-/// still claims to be at work. Bounded by `limit`, oldest first.
+/// Ids of runs the scheduler looks at: planning, running, planned if they walk by themselves, or blocked
+/// while a step still claims to be at work. Bounded by `limit`, oldest first, so those that nothing can
+/// be missed for (pending ones, however many) are left out.
 pub async fn open_runs(tx: &mut Tx, limit: i64) -> Result<Vec<RunId>, StoreError> {
     let rows = tx.all(sql::OPEN, args![limit]).await?;
     rows.into_iter().map(|row| Ok(RunId(Record::numbered(TABLE, "id", row).int("id")?))).collect()
-}
-
-/// Loads a run and its steps for `decide`; in a writing transaction under a lock of the run. Live jobs
-/// come from the queue's table; `except` is the signalling job itself.
-pub async fn flow(
-    tx: &mut Tx,
-    run: RunId,
-    settings: FlowSettings,
-    except: Option<&JobId>,
-) -> Result<Flow, StoreError> {
-    let text = tx.locking(sql::LOAD, sql::LOCK_POSTGRES);
-    let row = tx.first(text, args![run.0, None::<i64>]).await?.ok_or_else(|| not_found(TABLE, run))?;
-    let row = Record::numbered(TABLE, "id", row);
-    let stored = read(&row)?;
-    let live = live_jobs(tx, run, except).await?;
-    let spec = ProtocolSpec::stored(stored.template_config.as_ref())
-        .map(ProtocolSpec::deserialize)
-        .transpose()
-        .map_err(|_| row.corrupt("template_config"))?;
-    let steps = step::list(tx, &Scope::All, run).await?;
-    let steps =
-        steps.into_iter().map(|step| step_flow(step, spec.as_ref(), &live)).collect::<Result<_, _>>()?;
-    let has = |kind: &Job| live.iter().any(|(found, _)| found == kind.kind());
-    Ok(Flow {
-        run: RunFlow {
-            id: run,
-            project_id: stored.project_id,
-            kind: row.word("kind", RunKind::parse)?,
-            status: stored.status,
-            reason: stored.status_reason,
-            paused_from: stored.paused_from,
-            auto_advance: stored.auto_advance,
-            auto_qa_after_exec: settings.auto_qa_after_exec,
-            auto_qa_on_ci: settings.auto_qa_on_ci,
-            max_loop_iterations: settings.max_loop_iterations,
-            pr_state: stored.pr_state,
-            head_sha: stored.head_sha,
-            live_plan: has(&Job::PlanProtocol { protocol_run_id: run }),
-            live_push: has(&Job::OpenPullRequest { protocol_run_id: run }),
-        },
-        steps,
-    })
-}
-
-/// Kind and step of each live job of a run.
-type LiveJobs = Vec<(String, Option<StepId>)>;
-
-async fn live_jobs(tx: &mut Tx, run: RunId, except: Option<&JobId>) -> Result<LiveJobs, StoreError> {
-    let except = except.map_or("", |id| id.0.as_str());
-    let rows = tx.all(sql::LIVE_JOBS, args![run.0, except]).await?;
-    let read = |row| {
-        let row = Record::named("jobs", "id", row);
-        Ok((row.text("kind")?, row.maybe_int("step_run_id")?.map(StepId)))
-    };
-    rows.into_iter().map(read).collect()
-}
-
-fn step_flow(step: StepRun, spec: Option<&ProtocolSpec>, live: &LiveJobs) -> Result<StepFlow, StoreError> {
-    let spec = spec.and_then(|spec| spec.step(&step.step_name));
-    let stated = spec.map(|spec| serde_json::Value::Array(spec.policies.clone())).or(step.policy);
-    let policies = Policy::read_all(stated.as_ref()).map_err(|_| StoreError::Corrupt {
-        table: "step_runs",
-        id: step.id.to_string(),
-        column: "policy",
-    })?;
-    let has = |job: &Job| live.iter().any(|(kind, of)| kind == job.kind() && *of == Some(step.id));
-    let live = if has(&Job::ExecuteStep { step_run_id: step.id }) {
-        Some(LiveJob::Execute)
-    } else if has(&Job::CheckQuality { step_run_id: step.id }) {
-        Some(LiveJob::Quality)
-    } else {
-        None
-    };
-    Ok(StepFlow {
-        id: step.id,
-        index: step.step_index,
-        spec_id: spec.map_or_else(|| step.step_name.clone(), |spec| spec.id.clone()),
-        name: step.step_name,
-        step_type: step.step_type,
-        status: step.status,
-        reason: step.status_reason,
-        qa: spec.and_then(|spec| spec.qa.policy),
-        policies,
-        retries: step.retries,
-        runtime: step.runtime_state,
-        live,
-        has_run: step.started_at.is_some(),
-        head_sha: step.head_sha,
-    })
 }
 
 /// Writes a decision's statuses by compare-and-set, and its new steps. The only UPDATE of a status.
@@ -404,6 +395,7 @@ fn read(row: &Record) -> Result<ProtocolRun, StoreError> {
         id: RunId(row.int("id")?),
         project_id: ProjectId(row.int("project_id")?),
         protocol_name: row.text("protocol_name")?,
+        kind: row.word("kind", RunKind::parse)?,
         status: row.word("status", ProtocolStatus::parse)?,
         status_reason: row.maybe_json("status_reason")?,
         paused_from: row.maybe_word("paused_from", ProtocolStatus::parse)?,
@@ -424,6 +416,7 @@ fn read(row: &Record) -> Result<ProtocolRun, StoreError> {
         pr_state: row.maybe_word("pr_state", PullRequestState::parse)?,
         head_sha: row.maybe_text("head_sha")?,
         pushed_sha: row.maybe_text("pushed_sha")?,
+        archived_at: row.maybe_int("archived_at")?,
         created_at: row.int("created_at")?,
         updated_at: row.int("updated_at")?,
     })

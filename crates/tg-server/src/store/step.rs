@@ -1,11 +1,12 @@
 //! Rows of `step_runs`. Statuses are written by `protocol::apply` only.
 
+use serde_json::Value;
 use tg_core::{
     ids::{RunId, StepId},
     lifecycle::RuntimeState,
     protocol::StepRun,
     scope::Scope,
-    step::{StepStatus, StepType},
+    step::{FirstStepStatus, StepStatus, StepType},
 };
 
 use super::{
@@ -34,8 +35,27 @@ mod sql {
             )
         };
     }
+    macro_rules! returning {
+        ($rest:literal) => {
+            concat!(
+                $rest,
+                " RETURNING id, protocol_run_id, step_index, step_name, step_type, status, status_reason, model, summary, ",
+                "engine_id, policy, retries, runtime_state, start_sha, head_sha, started_at, finished_at, created_at, ",
+                "updated_at"
+            )
+        };
+    }
 
     statements! {
+        INSERT = returning!(
+            "INSERT INTO step_runs (protocol_run_id, step_index, step_name, step_type, status, model, summary, engine_id, \
+             policy, runtime_state, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11) \
+             ON CONFLICT DO NOTHING"
+        );
+        EDIT = returning!(
+            "UPDATE step_runs SET model = $1, summary = $2, engine_id = $3, policy = $4, updated_at = $5 \
+             WHERE id = $6 AND status IN ('pending', 'blocked', 'failed')"
+        );
         LOAD = select!(
             "JOIN protocol_runs p ON p.id = s.protocol_run_id \
              WHERE s.id = $1 AND (CAST($2 AS BIGINT) IS NULL OR p.project_id = $2)"
@@ -94,6 +114,67 @@ pub async fn list(tx: &mut Tx, scope: &Scope, run: RunId) -> Result<Vec<StepRun>
     let scope = scope.project().map(|project| project.0);
     let rows = tx.all(sql::LIST, args![run.0, scope]).await?;
     rows.into_iter().map(read).collect()
+}
+
+/// A step before it has an id, added by hand.
+#[derive(Debug, Clone)]
+pub struct NewStep<'a> {
+    /// Owner; held by this transaction.
+    pub protocol_run_id: RunId,
+    /// Position from 0.
+    pub step_index: i64,
+    /// File name.
+    pub step_name: &'a str,
+    /// What it is for.
+    pub step_type: StepType,
+    /// Where it begins.
+    pub status: FirstStepStatus,
+    /// What it shall be done with.
+    pub with: ByHand<'a>,
+}
+
+/// What a person may say of a step.
+#[derive(Debug, Clone, Copy)]
+pub struct ByHand<'a> {
+    /// Model.
+    pub model: Option<&'a str>,
+    /// What it does, in a line.
+    pub summary: Option<&'a str>,
+    /// Engine.
+    pub engine_id: Option<&'a str>,
+    /// Loop and trigger entries.
+    pub policy: Option<&'a Value>,
+}
+
+/// Inserts a step; a taken index or name is `Conflict`.
+pub async fn insert(tx: &mut Tx, new: &NewStep<'_>, now: i64) -> Result<StepRun, StoreError> {
+    let values = args![
+        new.protocol_run_id.0,
+        new.step_index,
+        new.step_name,
+        new.step_type.as_str(),
+        new.status.as_str(),
+        new.with.model,
+        new.with.summary,
+        new.with.engine_id,
+        new.with.policy.map(ToString::to_string),
+        json_text(&RuntimeState::default()),
+        now,
+    ];
+    let row = tx.first(sql::INSERT, values).await?.ok_or_else(|| {
+        StoreError::Conflict(format!(
+            "protocol run {} has a step with index {} or name {} already; choose others",
+            new.protocol_run_id, new.step_index, new.step_name
+        ))
+    })?;
+    read(row)
+}
+
+/// Writes what a person changed about a step that waits for a run; its run is held by this transaction.
+pub async fn edit(tx: &mut Tx, id: StepId, to: ByHand<'_>, now: i64) -> Result<StepRun, StoreError> {
+    let policy = to.policy.map(ToString::to_string);
+    let row = tx.first(sql::EDIT, args![to.model, to.summary, to.engine_id, policy, now, id.0]).await?;
+    read(row.ok_or_else(|| StoreError::Conflict(format!("step {id} is at work or settled")))?)
 }
 
 /// Records that execution began, and from which commit. A later attempt overwrites an earlier one.

@@ -70,6 +70,7 @@ impl TestApp {
         NewRun {
             project_id: self.project.id,
             protocol_name: name.to_owned(),
+            status: tg_core::status::FirstStatus::Pending,
             auto_advance: true,
             engine: Some("dummy".to_owned()),
             models: ModelDefaults { exec: model.clone(), qa: model, ..ModelDefaults::default() },

@@ -108,6 +108,7 @@ pub async fn run(tx: &mut Tx, project: &Project, name: &str) -> ProtocolRun {
     let new = NewRun {
         project_id: project.id,
         protocol_name: name.to_owned(),
+        status: tg_core::status::FirstStatus::Pending,
         auto_advance: true,
         engine: None,
         models: ModelDefaults::default(),

@@ -93,8 +93,17 @@ async fn projects_and_runs_come_back_as_written(test: TestDatabase) {
     let all = store::protocol::list(&mut tx, &Scope::All, None, 2).await.unwrap();
     assert_eq!(all, [others, newer]);
     assert_eq!(store::protocol::names(&mut tx, project.id).await.unwrap(), ["0001-hello", "0002-more"]);
-    let open = store::protocol::open_runs(&mut tx, 2).await.unwrap();
-    assert_eq!(open, [run, RunId(run.0 + 1)], "oldest first");
+    assert_eq!(
+        store::protocol::open_runs(&mut tx, 2).await.unwrap(),
+        [],
+        "nothing is missed for pending ones"
+    );
+    let text = "UPDATE protocol_runs SET status = 'running' WHERE id > $1";
+    tx.commit().await.unwrap();
+    raw(&test.db, &text.replace("$1", &run.0.to_string())).await;
+    let mut tx = test.db.begin().await.unwrap();
+    let open = store::protocol::open_runs(&mut tx, 1).await.unwrap();
+    assert_eq!(open, [RunId(run.0 + 1)], "oldest first");
 }
 
 async fn a_repository_finds_its_project(test: TestDatabase) {
@@ -285,6 +294,7 @@ async fn conflicts_are_named(test: TestDatabase) {
     let new = store::protocol::NewRun {
         project_id: project.id,
         protocol_name: "0001-hello".to_owned(),
+        status: tg_core::status::FirstStatus::Pending,
         auto_advance: false,
         engine: None,
         models: tg_core::project::ModelDefaults::default(),

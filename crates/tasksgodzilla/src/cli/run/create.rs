@@ -166,6 +166,7 @@ async fn insert(
     let new = store::protocol::NewRun {
         project_id: project.id,
         protocol_name: name.as_str().to_owned(),
+        status: tg_core::status::FirstStatus::Pending,
         auto_advance: wanted.auto_advance,
         engine: wanted.engine.clone(),
         models: wanted.models.clone(),
