@@ -1,6 +1,7 @@
 //! The command line: one definition that parsing, help and the reference document are made from, and
 //! the way from a command to its module.
 
+mod access;
 mod config;
 mod demo;
 mod doctor;
@@ -74,8 +75,13 @@ pub enum Command {
     Run(run::RunArgs),
     /// Show the whole flow with the built-in dummy engine in a scratch repository.
     Demo(demo::DemoArgs),
-    /// Serve health and readiness over HTTP and work the queue.
+    /// Serve the API over HTTP and work the queue.
     Serve(serve::ServeArgs),
+    /// Print a link that signs a browser in as the admin: once, within ten minutes.
+    LoginLink(access::LoginLinkArgs),
+    /// Show or replace the admin token of this state directory.
+    #[command(subcommand, arg_required_else_help = true)]
+    Token(access::TokenCommand),
     /// List repositories.
     #[command(subcommand, arg_required_else_help = true)]
     Projects(projects::ProjectsCommand),
@@ -124,6 +130,8 @@ pub fn dispatch(cli: Cli, output: &Output) -> Result<(), CliError> {
         Command::Run(args) => block_on(run::run(&global, args, output)),
         Command::Demo(args) => block_on(demo::run(&global, args, output)),
         Command::Serve(args) => block_on(serve::run(&global, args, output)),
+        Command::LoginLink(args) => block_on(access::login_link(&global, args, output)),
+        Command::Token(command) => block_on(access::token(&global, command, output)),
         Command::Projects(command) => block_on(projects::run(&global, command, output)),
         Command::Protocols(command) => block_on(protocols::run(&global, command, output)),
         Command::Steps(command) => block_on(steps::run(&global, command, output)),

@@ -42,6 +42,8 @@ number_id! {
     StepId;
     /// A file that a call produced.
     ArtifactId;
+    /// A comment on a run's work.
+    CommentId;
     /// Fencing token of a job: grows by one at each claim and never goes down.
     Fence;
 }

@@ -38,6 +38,11 @@ impl Home {
         self.root.join("url")
     }
 
+    /// Admin token of the API, made at the first start; only its owner can read it.
+    pub fn admin_token(&self) -> PathBuf {
+        self.root.join("token")
+    }
+
     /// Key that seals project secrets, where no setting gives one.
     pub fn secret_key(&self) -> PathBuf {
         self.root.join("secret.key")

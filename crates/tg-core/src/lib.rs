@@ -18,6 +18,7 @@ pub mod plan;
 pub mod project;
 pub mod prompt;
 pub mod protocol;
+pub mod review;
 pub mod scope;
 pub mod spec;
 pub mod status;

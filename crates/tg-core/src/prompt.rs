@@ -94,6 +94,7 @@ impl Role {
                         material("context"),
                         material("guidelines"),
                         material("feedback"),
+                        material("review"),
                     ]
                 }
             }

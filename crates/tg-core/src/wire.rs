@@ -19,6 +19,7 @@ mod project;
 mod protocol;
 mod ready;
 mod registry;
+mod review;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -33,6 +34,10 @@ pub use ready::{
     DatabaseCheck, DiskCheck, EngineCheck, Health, QueueCheck, Readiness, Ready, ReadyChecks, RedisCheck,
 };
 pub use registry::{Ending, FinishRun, LogTail, NextOffset, QueueCounts, QueueStats, StartRun};
+pub use review::{
+    ChangedFile, CommentChoice, FileStatus, GitStatusOut, NewReviewComment, ReviewCommentChange,
+    ReviewCommentOut,
+};
 pub use time::{CivilTime, civil, timestamp};
 
 /// A project.

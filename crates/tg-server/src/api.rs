@@ -6,8 +6,10 @@
 
 mod answer;
 mod auth;
+mod body;
 mod caller;
 pub mod convert;
+mod diff;
 mod document;
 mod error;
 mod extract;
@@ -16,24 +18,27 @@ pub mod health;
 mod page;
 mod projects;
 mod reference;
+mod review;
 mod route;
+mod serve;
+mod session;
+mod tokens;
 mod write;
 
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
 use axum::{Router, http::Method, middleware};
-use sha2::{Digest, Sha256};
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 use utoipa::openapi::OpenApi;
 
 use self::route::Routes;
 pub use self::{
+    auth::Keeper,
     error::ApiError,
     health::Facts,
     route::{Access, Rules},
+    serve::{Limits, Peer, make_room, serve},
 };
-use crate::{app::App, secret::Secret};
+use crate::app::App;
 
 /// What every route is handed; cheap to clone.
 #[derive(Clone)]
@@ -45,12 +50,16 @@ pub struct Door {
     fixed: Arc<Fixed>,
 }
 
+/// Path of the metrics.
+const METRICS: &str = "/metrics";
+
 /// What does not change while the door is open.
 struct Fixed {
     rules: Rules,
     document: Vec<u8>,
     reference: Vec<u8>,
-    admin_digest: [u8; 32],
+    keeper: Keeper,
+    bodies: body::Room,
 }
 
 impl Door {
@@ -59,7 +68,10 @@ impl Door {
         // A GET handler answers HEAD too.
         let method = if *method == Method::HEAD { &Method::GET } else { method };
         let rules = self.fixed.rules.get(template)?;
-        rules.iter().find(|(known, _)| known == method).map(|(_, access)| *access)
+        let access = rules.iter().find(|(known, _)| known == method).map(|(_, access)| *access);
+        // Figures are about every project, so whoever has to show a token has to be the admin.
+        let is_guarded = template == METRICS && self.app.config.access.metrics_auth;
+        if is_guarded { access.map(|_| Access::Admin) } else { access }
     }
 
     /// The API's document as JSON.
@@ -72,9 +84,14 @@ impl Door {
         &self.fixed.reference
     }
 
-    /// Digest of the admin's token.
-    fn admin_digest(&self) -> &[u8; 32] {
-        &self.fixed.admin_digest
+    /// Who is let in.
+    fn keeper(&self) -> &Keeper {
+        &self.fixed.keeper
+    }
+
+    /// Memory for the bodies of requests.
+    fn bodies(&self) -> &body::Room {
+        &self.fixed.bodies
     }
 }
 
@@ -85,6 +102,10 @@ fn all() -> Routes {
         .merge(document::routes())
         .merge(reference::routes())
         .merge(projects::routes())
+        .merge(session::routes())
+        .merge(tokens::routes())
+        .merge(diff::routes())
+        .merge(review::routes())
 }
 
 /// The API's document.
@@ -92,8 +113,8 @@ pub fn document() -> OpenApi {
     document::finish(all().split().2)
 }
 
-/// All routes behind the gate. `admin` is the admin's token.
-pub fn router(app: App, facts: Facts, admin: &Secret<String>) -> Router {
+/// All routes behind the gate; `keeper` knows who is let in.
+pub fn router(app: App, facts: Facts, keeper: Keeper) -> Router {
     let (router, rules, document) = all().split();
     let document = document::finish(document);
     let shown = serde_json::to_value(&document).expect("the document has string keys");
@@ -101,7 +122,8 @@ pub fn router(app: App, facts: Facts, admin: &Secret<String>) -> Router {
         rules,
         reference: reference::render(&shown).into_bytes(),
         document: answer::json(&document),
-        admin_digest: Sha256::digest(admin.expose().as_bytes()).into(),
+        keeper,
+        bodies: body::Room::default(),
     };
     let door = Door { app, facts, fixed: Arc::new(fixed) };
     router
@@ -109,17 +131,4 @@ pub fn router(app: App, facts: Facts, admin: &Secret<String>) -> Router {
         .method_not_allowed_fallback(async || ApiError::Method)
         .layer(middleware::from_fn_with_state(door.clone(), gate::gate))
         .with_state(door)
-}
-
-/// A random token of 256 bits.
-pub fn new_token() -> Result<Secret<String>, getrandom::Error> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes)?;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Secret::new(format!("tgz_{hex}")))
-}
-
-/// Serves until `stop` is cancelled; answers that have begun are finished.
-pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> io::Result<()> {
-    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
 }

@@ -4,6 +4,7 @@
 //! Reading is a pure function over `Inputs`, so a test needs no process environment. Settings of
 //! features that do not exist yet are not read.
 
+mod access;
 mod lookup;
 mod settings;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use std::{
 
 use tg_core::{layout::Home, project::ModelDefaults};
 
+pub use self::access::{Access, CookieSecure, PublicUrl, Rate};
 use self::lookup::Lookup;
 pub use self::settings::{SETTINGS, Setting, documentation};
 use crate::secret::Secret;
@@ -40,6 +42,8 @@ pub struct Config {
     pub api_host: IpAddr,
     /// Port of `serve`.
     pub api_port: u16,
+    /// Who may come in.
+    pub access: Access,
     /// Slots of a worker.
     pub worker_concurrency: usize,
     /// Jobs of one project at once.
@@ -245,6 +249,7 @@ impl Config {
             database_pool: from.integer("TASKSGODZILLA_DB_POOL_SIZE", 1..=200)?,
             api_host: from.address("TASKSGODZILLA_API_HOST")?,
             api_port: from.integer("TASKSGODZILLA_API_PORT", 0..=65535)?,
+            access: from.access()?,
             worker_concurrency: from.integer("TASKSGODZILLA_WORKER_CONCURRENCY", 1..=256)?,
             project_concurrency: from.integer("TASKSGODZILLA_PROJECT_CONCURRENCY", 1..=256)?,
             lease: from.seconds("TASKSGODZILLA_LEASE_SECONDS", 0.5, 3600.0)?,
@@ -290,12 +295,14 @@ impl Config {
         })
     }
 
-    /// Values that must never reach a log: keys handed to engines, keys that seal, passwords in URLs.
+    /// Values that must never reach a log: keys handed to engines, keys that seal, passwords in URLs, the
+    /// admin token.
     pub fn secrets(&self) -> Vec<Secret<String>> {
         let mut secrets: Vec<_> =
             self.engine_environment.values().flatten().map(|(_, value)| value.clone()).collect();
         let sealing = self.secret_keys.expose().iter().flat_map(|keys| keys.split([',', ' ']));
         secrets.extend(sealing.filter(|key| !key.is_empty()).map(|key| Secret::new(key.to_owned())));
+        secrets.extend(self.access.token.clone());
         if let Some(password) = lookup::password_in(self.database_url.expose()) {
             secrets.push(Secret::new(password.to_owned()));
         }

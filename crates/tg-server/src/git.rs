@@ -6,6 +6,7 @@ mod agent_view;
 mod builder;
 mod commit;
 mod control;
+mod diff;
 mod explain;
 mod history;
 mod inspect;
@@ -13,6 +14,7 @@ mod inventory;
 mod lock;
 mod push;
 pub mod sample;
+mod standing;
 mod status;
 mod version;
 pub mod worktree;
@@ -24,7 +26,9 @@ use tg_core::ids::{ProjectId, RunId};
 use crate::process::{ProcessError, Wrap};
 
 pub use builder::processes;
+pub use diff::{Beginning, FileChange, Span};
 pub use inspect::{Source, inspect};
+pub use standing::Standing;
 pub use version::{MINIMUM_VERSION, version};
 
 /// Why git could not do it; fit to be shown: cause, remedy, tail of its output.

@@ -9,12 +9,14 @@ pub mod entry;
 pub mod execute_step;
 pub mod gate;
 pub mod judge;
+pub mod look;
 pub mod maintenance;
 pub mod open_pull_request;
 pub mod outputs;
 pub mod place;
 pub mod plan_protocol;
 pub mod reports;
+pub mod review;
 pub mod secrets;
 pub mod subject;
 

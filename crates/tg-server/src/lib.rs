@@ -1,13 +1,14 @@
 //! Everything in TasksGodzilla that touches the world: database, queue, engines, git, worker, doors.
 //!
-//! Floors, from the ground: base (`app config db failpoint log metrics paths process redact seal secret wake`),
-//! adapters (`store queue engine git`), use (`flow jobs`), doors (`api worker`). A floor imports only
-//! floors below it and `tg-core`; adapters never import each other; `jobs` and `flow` never import
+//! Floors, from the ground: base (`app config credential db failpoint log metrics paths process redact
+//! seal secret wake`), adapters (`store queue engine git`), use (`flow jobs`), doors (`api worker`). A floor
+//! imports only floors below it and `tg-core`; adapters never import each other; `jobs` and `flow` never import
 //! each other.
 
 pub mod api;
 pub mod app;
 pub mod config;
+pub mod credential;
 pub mod db;
 pub mod engine;
 pub mod failpoint;

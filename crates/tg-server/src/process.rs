@@ -101,6 +101,31 @@ pub enum ProcessError {
 /// # Errors
 /// When it cannot start, takes too long or prints too much; a status other than 0 is no error here.
 pub async fn run(command: Command) -> Result<Output, ProcessError> {
+    match run_keeping(command).await? {
+        Kept::Whole(output) => Ok(output),
+        Kept::Head { program, .. } => Err(ProcessError::TooMuchOutput(program)),
+    }
+}
+
+/// What a command left whose output may be longer than is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kept {
+    /// It ended by itself.
+    Whole(Output),
+    /// It printed more than allowed and was stopped.
+    Head {
+        /// Program.
+        program: PathBuf,
+        /// The first bytes of its standard output, as many as are allowed.
+        stdout: Vec<u8>,
+    },
+}
+
+/// As [`run`], but of an output that is too long the beginning is kept.
+///
+/// # Errors
+/// As there.
+pub async fn run_keeping(command: Command) -> Result<Kept, ProcessError> {
     let program = command.program.clone();
     let io = |error: io::Error| ProcessError::Io { program: program.clone(), error };
     let mut child = spawn(&Spawn {
@@ -115,30 +140,30 @@ pub async fn run(command: Command) -> Result<Output, ProcessError> {
         io(error)
     })?;
     let guard = tree::KillOnDrop::new(child.id());
-    let stdin = child.stdin.take();
-    let stdout = child.stdout.take();
-    let stderr = child.stderr.take();
+    let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let work = async {
-        let ((), stdout, stderr) = tokio::try_join!(
-            feed(stdin, &command.input),
-            collect(stdout, command.output_cap),
-            collect(stderr, command.output_cap),
+        tokio::try_join!(
+            feed(pipes.0, &command.input),
+            collect(pipes.1, command.output_cap, &mut stdout),
+            collect(pipes.2, command.output_cap, &mut stderr),
         )?;
-        Ok::<_, io::Error>((child.wait().await?, stdout, stderr))
+        child.wait().await
     };
     let ended = tokio::time::timeout(command.timeout, work).await;
-    let (status, stdout, stderr) = match ended {
+    let status = match ended {
         Err(_elapsed) => {
             return Err(ProcessError::Timeout { program, seconds: command.timeout.as_secs() });
         }
         Ok(Err(error)) if error.kind() == io::ErrorKind::FileTooLarge => {
-            return Err(ProcessError::TooMuchOutput(program));
+            stdout.truncate(command.output_cap);
+            return Ok(Kept::Head { program, stdout });
         }
         Ok(Err(error)) => return Err(io(error)),
-        Ok(Ok(ended)) => ended,
+        Ok(Ok(status)) => status,
     };
     guard.release();
-    Ok(Output { status: status.code(), stdout, stderr })
+    Ok(Kept::Whole(Output { status: status.code(), stdout, stderr }))
 }
 
 async fn feed(pipe: Option<tokio::process::ChildStdin>, input: &[u8]) -> io::Result<()> {
@@ -150,15 +175,14 @@ async fn feed(pipe: Option<tokio::process::ChildStdin>, input: &[u8]) -> io::Res
     }
 }
 
-async fn collect(pipe: Option<impl AsyncRead + Unpin>, cap: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let Some(pipe) = pipe else { return Ok(bytes) };
+async fn collect(pipe: Option<impl AsyncRead + Unpin>, cap: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
+    let Some(pipe) = pipe else { return Ok(()) };
     let limit = u64::try_from(cap).unwrap_or(u64::MAX).saturating_add(1);
-    pipe.take(limit).read_to_end(&mut bytes).await?;
+    pipe.take(limit).read_to_end(bytes).await?;
     if bytes.len() > cap {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
-    Ok(bytes)
+    Ok(())
 }
 
 /// A process to start with pipes on all three standard streams.

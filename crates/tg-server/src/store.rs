@@ -8,9 +8,12 @@ pub mod idempotency;
 pub mod project;
 pub mod protocol;
 pub(crate) mod record;
+pub mod review;
 pub mod secret;
+pub mod session;
 pub mod step;
 pub mod tally;
+pub mod token;
 
 /// Why the store could not do it.
 #[derive(Debug, thiserror::Error)]
@@ -81,10 +84,15 @@ pub fn statements() -> Vec<(String, &'static str)> {
         ("protocol", protocol::ALL),
         ("step", step::ALL),
         ("event", event::ALL),
+        ("event_list", event::LIST),
+        ("event_verify", event::VERIFY),
         ("idempotency", idempotency::ALL),
         ("call", call::ALL),
         ("artifact", artifact::ALL),
         ("tallies", tally::ALL),
+        ("session", session::ALL),
+        ("token", token::ALL),
+        ("review", review::ALL),
     ];
     files
         .iter()

@@ -1,14 +1,12 @@
 //! `events`: the timeline.
 
-use std::collections::BTreeMap;
-
 use clap::Subcommand;
 use tg_core::{
     ids::{ProjectId, RunId},
     scope::Scope,
     wire::EventOut,
 };
-use tg_server::{api::convert, app::App, db::Tx, store};
+use tg_server::{api::convert, app::App, store};
 
 use super::{CliError, Global};
 use crate::{output::Output, start};
@@ -44,18 +42,11 @@ pub async fn run(global: &Global, command: EventsCommand, output: &Output) -> Re
     Ok(())
 }
 
-/// Events with the names of their project and run, newest first.
+/// Events, newest first.
 pub async fn list(app: &App, filter: &store::event::Filter, limit: i64) -> Result<Vec<EventOut>, CliError> {
     let mut tx = app.db.read().await?;
     let events = store::event::list(&mut tx, &Scope::All, filter, limit).await?;
-    let mut names = Names::default();
-    let mut shown = Vec::with_capacity(events.len());
-    for event in &events {
-        let project = names.project(&mut tx, event.project_id).await?;
-        let run = names.run(&mut tx, event.protocol_run_id).await?;
-        shown.push(convert::event(event, run, project));
-    }
-    Ok(shown)
+    Ok(events.iter().map(convert::event).collect())
 }
 
 /// Events as a table.
@@ -73,32 +64,4 @@ pub fn print_table(events: &[EventOut], output: &Output) {
         })
         .collect();
     output.table(&["seq", "time", "run", "event", "message"], rows);
-}
-
-#[derive(Default)]
-struct Names {
-    projects: BTreeMap<i64, String>,
-    runs: BTreeMap<i64, String>,
-}
-
-impl Names {
-    async fn project(&mut self, tx: &mut Tx, id: Option<ProjectId>) -> Result<Option<String>, CliError> {
-        let Some(id) = id else { return Ok(None) };
-        if let Some(name) = self.projects.get(&id.0) {
-            return Ok(Some(name.clone()));
-        }
-        let name = store::project::load(tx, &Scope::All, id).await?.name;
-        self.projects.insert(id.0, name.clone());
-        Ok(Some(name))
-    }
-
-    async fn run(&mut self, tx: &mut Tx, id: Option<RunId>) -> Result<Option<String>, CliError> {
-        let Some(id) = id else { return Ok(None) };
-        if let Some(name) = self.runs.get(&id.0) {
-            return Ok(Some(name.clone()));
-        }
-        let name = store::protocol::load(tx, &Scope::All, id).await?.protocol_name;
-        self.runs.insert(id.0, name.clone());
-        Ok(Some(name))
-    }
 }

@@ -1,11 +1,11 @@
-//! `serve`: health and readiness over HTTP on loopback, and a worker for the queue. One process per
-//! state directory; it says that it serves only when it does.
+//! `serve`: the API over HTTP, and a worker for the queue. One process per state directory; it says that
+//! it serves only when it does. What can be reached from outside needs a token that somebody chose.
 
 use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Seek, Write},
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::Duration,
@@ -15,7 +15,7 @@ use clap::Args;
 use serde_json::json;
 use tg_core::wire::EngineCheck;
 use tg_server::{
-    api::{self, Facts},
+    api::{self, Facts, Keeper, Limits},
     config::Config,
     worker,
 };
@@ -25,7 +25,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{CliError, ErrorKind, Global, doctor::engines};
+use super::{CliError, ErrorKind, Global, access, doctor::engines};
 use crate::{
     output::Output,
     start::{self, Chatter},
@@ -34,7 +34,7 @@ use crate::{
 /// Where and what to serve.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// Address to bind; only loopback is accepted.
+    /// Address to bind; one that can be reached from outside needs TASKSGODZILLA_API_TOKEN.
     #[arg(long, value_name = "ADDRESS")]
     host: Option<String>,
     /// Port to bind; 0 lets the system choose.
@@ -56,7 +56,7 @@ pub async fn run(global: &Global, args: ServeArgs, output: &Output) -> Result<()
     let config = start::config(global, flags, Chatter::Server, output)?;
     // Before anybody can be told that we serve, so that a stop right afterwards is a clean one.
     let signals = Signals::listen()?;
-    only_loopback(config.api_host)?;
+    may_be_reached(&config)?;
     start::private_directory(&config.home.root)?;
     let _lock = lock(&config.home.serve_lock())?;
     let listener = bind(SocketAddr::new(config.api_host, config.api_port)).await?;
@@ -65,28 +65,55 @@ pub async fn run(global: &Global, args: ServeArgs, output: &Output) -> Result<()
 
     let stop = CancellationToken::new();
     let facts = Facts::default();
-    let admin = api::new_token().map_err(|error| CliError::internal(format!("no randomness: {error}")))?;
-    let router = api::router(app.clone(), facts.clone(), &admin);
-    let server = tokio::spawn(api::serve(listener, router, stop.clone()));
+    let (admin, is_first_start) = access::admin_token(&app.config)?;
+    let link = if is_first_start {
+        Some(access::make_link(&app, &place(&app.config, address)).await?)
+    } else {
+        None
+    };
+    let router = api::router(app.clone(), facts.clone(), Keeper::new(&app.config, admin, address));
+    let connections = api::make_room(app.config.access.connections);
+    let limits = Limits { connections, ..Limits::default() };
+    let server = tokio::spawn(api::serve(listener, router, limits, stop.clone()));
     let worker = (!args.no_worker).then(|| tokio::spawn(worker::run(app.clone(), stop.clone())));
     facts.set_workers(i64::from(worker.is_some()));
     tokio::spawn(look_at_engines(app.config.as_ref().clone(), facts.clone(), stop.clone()));
 
-    let url = UrlFile::write(&app.config.home.serve_url(), &format!("http://{address}"))?;
-    announce(&url, &app.config, worker.is_some(), output);
+    let url = UrlFile::write(&app.config.home.serve_url(), &format!("http://{}", reachable(address)))?;
+    announce(&url, link.as_deref(), &app.config, worker.is_some(), output);
     let ended = until_stopped(&stop, server, worker, signals, output).await;
     drop(url);
     ended
 }
 
-fn announce(url: &UrlFile, config: &Config, works: bool, output: &Output) {
+fn announce(url: &UrlFile, link: Option<&str>, config: &Config, works: bool, output: &Output) {
     if output.is_json() {
-        output.json(&json!({ "url": url.url, "home": config.home.root, "worker": works }));
+        let home = &config.home.root;
+        output.json(&json!({ "url": url.url, "home": home, "worker": works, "login_link": link }));
         return;
     }
-    output.line(&format!("serving {} (health at /health)", url.url));
+    output.line(&format!("serving {} (reference at /docs)", url.url));
     output.line(&format!("state in {}", config.home.root.display()));
-    output.line("next: tasksgodzilla run \"<task>\" in a repository; Ctrl-C stops");
+    match link {
+        Some(link) => output.line(&format!("sign in, once and within 10 minutes: {link}")),
+        None => output.line("next: `tasksgodzilla login-link` signs a browser in; Ctrl-C stops"),
+    }
+}
+
+/// The address under which this machine reaches a server that listens everywhere.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        std::net::IpAddr::V4(ip) if ip.is_unspecified() => std::net::Ipv4Addr::LOCALHOST.into(),
+        std::net::IpAddr::V6(ip) if ip.is_unspecified() => std::net::Ipv6Addr::LOCALHOST.into(),
+        ip @ (std::net::IpAddr::V4(_) | std::net::IpAddr::V6(_)) => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// Where a browser finds the server.
+fn place(config: &Config, address: SocketAddr) -> String {
+    let public = config.access.public_url.as_ref().map(tg_server::config::PublicUrl::origin);
+    public.unwrap_or_else(|| format!("http://{}", reachable(address)))
 }
 
 type Ended<E> = Result<Result<(), E>, tokio::task::JoinError>;
@@ -133,12 +160,22 @@ async fn until_stopped(
         Cause::Server(ended) => Err(CliError::internal(format!("the HTTP server ended: {ended:?}"))),
         Cause::Worker(Ok(Ok(()))) => Err(CliError::internal("the worker ended by itself")),
         Cause::Worker(ended) => worker_result(ended),
-        Cause::Asked if worker.is_none() => Ok(()),
         Cause::Asked => {
-            output
-                .note("stopping: jobs at work get 30 s to end, the rest is handed back; Ctrl-C ends at once");
+            if worker.is_some() {
+                output.note(
+                    "stopping: jobs at work get 30 s to end, the rest is handed back; Ctrl-C ends at once",
+                );
+            }
+            let rest = async {
+                let served = server.await;
+                let worked = if worker.is_some() { worker_result(end_of(&mut worker).await) } else { Ok(()) };
+                match served {
+                    Ok(Ok(())) => worked,
+                    ended => Err(CliError::internal(format!("the HTTP server ended: {ended:?}"))),
+                }
+            };
             tokio::select! {
-                ended = end_of(&mut worker) => worker_result(ended),
+                ended = rest => ended,
                 _ = signals.interrupt.recv() => {
                     output.note("ended at once: jobs go on elsewhere when their leases run out");
                     Ok(())
@@ -163,12 +200,18 @@ fn worker_result(ended: Ended<tg_server::store::StoreError>) -> Result<(), CliEr
     }
 }
 
-fn only_loopback(host: IpAddr) -> Result<(), CliError> {
-    if host.is_loopback() {
+/// An address that others can reach is served only with a token that was chosen for it. (The placeholder
+/// that everybody knows is refused with the settings.)
+fn may_be_reached(config: &Config) -> Result<(), CliError> {
+    let host = config.api_host;
+    if host.is_loopback() || config.access.token.is_some() {
         return Ok(());
     }
-    Err(CliError::new(ErrorKind::Config, format!("TASKSGODZILLA_API_HOST: {host} can be reached from outside"))
-        .hint("there are no tokens yet, so only loopback is served; use 127.0.0.1 and a tunnel or proxy of your own"))
+    Err(CliError::new(
+        ErrorKind::Config,
+        format!("TASKSGODZILLA_API_HOST: {host} can be reached from outside"),
+    )
+    .hint("set TASKSGODZILLA_API_TOKEN to a long random text, or use 127.0.0.1 behind a proxy of your own"))
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {

@@ -40,7 +40,7 @@ fn it_answers_and_ends_clean() {
     assert_eq!(ready["checks"]["db"]["ok"], true);
     assert_eq!(ready["checks"]["queue"]["workers"], 1);
     let (status, problem, head) = get(&address, "/projects");
-    assert_eq!((status, problem["code"].as_str()), (404, Some("not_found")));
+    assert_eq!((status, problem["code"].as_str()), (401, Some("unauthorized")));
     assert!(head.contains("application/problem+json"), "{head}");
     let url = std::fs::read_to_string(env.home().join("url")).unwrap();
     assert_eq!(url.trim(), format!("http://{address}"));

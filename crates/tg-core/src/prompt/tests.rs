@@ -41,12 +41,13 @@ fn bundled_prompts_use_exactly_their_declared_inputs() {
 fn inputs_that_say_nothing_leave_no_heading_behind() {
     let mut inputs = filled(Role::Execute);
     for (name, text) in &mut inputs {
-        if matches!(*name, "guidelines" | "feedback") {
+        if matches!(*name, "guidelines" | "feedback" | "review") {
             text.clear();
         }
     }
     let text = render_with(Role::Execute, None, &inputs).expect("renders").text;
     assert!(!text.contains("Rules of the project") && !text.contains("last attempt"));
+    assert!(!text.contains("What people said"));
     assert!(
         render_with(Role::Execute, None, &filled(Role::Execute))
             .expect("renders")

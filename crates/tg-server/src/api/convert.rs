@@ -11,8 +11,8 @@ use crate::{
     store::{artifact::Artifact, call::Call, event::StoredEvent},
 };
 
-/// An event with the names of its run and project.
-pub fn event(event: &StoredEvent, protocol_name: Option<String>, project_name: Option<String>) -> EventOut {
+/// An event.
+pub fn event(event: &StoredEvent) -> EventOut {
     EventOut {
         id: event.seq,
         seq: event.seq,
@@ -25,9 +25,9 @@ pub fn event(event: &StoredEvent, protocol_name: Option<String>, project_name: O
         actor: event.actor.clone(),
         created_at: timestamp(event.created_at),
         hash: event.hash.clone(),
-        protocol_name,
+        protocol_name: event.protocol_name.clone(),
         project_id: event.project_id.map(|id| id.0),
-        project_name,
+        project_name: event.project_name.clone(),
     }
 }
 

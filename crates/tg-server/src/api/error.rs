@@ -28,6 +28,10 @@ pub enum ApiError {
     Unauthorized,
     /// The right token, but the route is not for it.
     Forbidden,
+    /// The request names another host than this server.
+    WrongHost,
+    /// A session was used by a page that is not ours.
+    WrongOrigin,
     /// No such object, or one of another project.
     NotFound(String),
     /// It cannot be now: code and sentence.
@@ -100,7 +104,8 @@ impl ApiError {
             | Self::Refused(Refused::NoStepReady | Refused::UnknownStep { .. }) => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::WrongOrigin => StatusCode::FORBIDDEN,
+            Self::WrongHost => StatusCode::MISDIRECTED_REQUEST,
             Self::Conflict { .. }
             | Self::KeyInProgress
             | Self::Refused(
@@ -128,6 +133,8 @@ impl ApiError {
             Self::Method => "method_not_allowed",
             Self::Unauthorized => "unauthorized",
             Self::Forbidden => "forbidden",
+            Self::WrongHost => "wrong_host",
+            Self::WrongOrigin => "wrong_origin",
             Self::Conflict { code, .. } | Self::Demand { code, .. } => code,
             Self::Refused(Refused::IllegalTransition { .. }) => "illegal_transition",
             Self::Refused(Refused::StepAlreadyActive { .. }) => "step_already_active",
@@ -163,6 +170,12 @@ impl ApiError {
                 "no valid token was sent; put one in `Authorization: Bearer` or `X-Project-Token`"
             }
             Self::Forbidden => "this token may not do that; use an admin token",
+            Self::WrongHost => {
+                "this server is not known by that name; use its own address, or set TASKSGODZILLA_PUBLIC_URL to the name"
+            }
+            Self::WrongOrigin => {
+                "a session may only be used by pages of this server; send a matching `Origin`, or a token"
+            }
             Self::Precondition => "the object has changed since it was read; read it again",
             Self::TooLarge => "the body is longer than 1 MiB",
             Self::Slow => "the body did not arrive in time; send it again",
@@ -193,6 +206,8 @@ impl ApiError {
             | Self::Method
             | Self::Unauthorized
             | Self::Forbidden
+            | Self::WrongHost
+            | Self::WrongOrigin
             | Self::NotFound(_)
             | Self::Conflict { .. }
             | Self::Demand { .. }

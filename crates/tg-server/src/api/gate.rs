@@ -2,15 +2,16 @@
 //! cap and the deadline of its body, the deadline of its answer, and the headers every answer carries.
 //! Knows no resource.
 
-use std::time::Duration;
+use std::{panic::AssertUnwindSafe, time::Duration};
 
 use axum::{
-    body::{Body, Bytes, to_bytes},
+    body::{Body, Bytes},
     extract::{MatchedPath, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use futures_util::FutureExt as _;
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout};
 
@@ -25,8 +26,8 @@ use crate::metrics;
 
 /// Most bytes of a body.
 pub const BODY_MOST: usize = 1024 * 1024;
-/// Time a body has to arrive.
-const BODY_TIME: Duration = Duration::from_secs(30);
+/// Most bytes of a body on an open route.
+const OPEN_BODY_MOST: usize = 16 * 1024;
 /// Time until the answer begins. A stream may go on as long as it likes.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
 
@@ -43,10 +44,7 @@ pub async fn gate(State(door): State<Door>, request: Request, next: Next) -> Res
     let template = request.extensions().get::<MatchedPath>().cloned();
     let template = template.as_ref().map_or("unmatched", MatchedPath::as_str);
     let mut response = match enter(&door, request, &request_id, template).await {
-        Ok(request) => match timeout(ANSWER_TIME, next.run(request)).await {
-            Ok(response) => response,
-            Err(_) => ApiError::Timeout.into_response(),
-        },
+        Ok(request) => answer(request, next).await,
         Err(error) => error.into_response(),
     };
     if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
@@ -59,11 +57,14 @@ pub async fn gate(State(door): State<Door>, request: Request, next: Next) -> Res
 
 /// Checks a request and hands it on with its caller and its whole body.
 async fn enter(door: &Door, request: Request, request_id: &str, template: &str) -> Result<Request, ApiError> {
+    if !door.keeper().hosts.is_named(request.headers(), request.uri()) {
+        return Err(ApiError::WrongHost);
+    }
     let access = door.rule(template, request.method());
     let principal = match access {
         None | Some(Access::Open) => None,
         Some(access @ (Access::Member | Access::Admin)) => {
-            let principal = auth::principal(door, request.headers()).await?;
+            let principal = auth::principal(door, auth::Knock::of(&request)).await?;
             if access == Access::Admin && !principal.is_admin() {
                 return Err(ApiError::Forbidden);
             }
@@ -73,8 +74,13 @@ async fn enter(door: &Door, request: Request, request_id: &str, template: &str) 
     let (mut parts, body) = request.into_parts();
     let key = parts.headers.get(IDEMPOTENCY_KEY).filter(|_| parts.method == Method::POST);
     let key = key.map(|value| key_text(value)).transpose()?;
-    let body =
-        if matches!(parts.method, Method::GET | Method::HEAD) { Bytes::new() } else { whole(body).await? };
+    let body = if matches!(parts.method, Method::GET | Method::HEAD) {
+        Bytes::new()
+    } else {
+        // Who was not asked for a token gets little of our memory.
+        let most = if principal.is_some() { BODY_MOST } else { OPEN_BODY_MOST };
+        door.bodies().whole(body, most).await?
+    };
     if let Some(principal) = principal {
         let text = |name: HeaderName| parts.headers.get(name)?.to_str().ok().map(str::to_owned);
         let called = Called {
@@ -98,11 +104,15 @@ fn key_text(value: &HeaderValue) -> Result<String, ApiError> {
     })
 }
 
-async fn whole(body: Body) -> Result<Bytes, ApiError> {
-    match timeout(BODY_TIME, to_bytes(body, BODY_MOST)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(_)) => Err(ApiError::TooLarge),
-        Err(_) => Err(ApiError::Slow),
+/// Lets the handler answer. A panic in it is a 500 that tells nothing of it.
+async fn answer(request: Request, next: Next) -> Response {
+    match timeout(ANSWER_TIME, AssertUnwindSafe(next.run(request)).catch_unwind()).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_)) => {
+            tracing::error!("a request was given up: its handler panicked");
+            ApiError::Internal.into_response()
+        }
+        Err(_) => ApiError::Timeout.into_response(),
     }
 }
 

@@ -116,16 +116,42 @@ impl Write<'_> {
         self.end(204, None, None).await
     }
 
+    /// As `created`, where the object holds a secret: `kept` is what a repeated request is answered with.
+    pub async fn created_secret<T: Serialize>(
+        self,
+        location: &str,
+        shown: &T,
+        kept: &T,
+    ) -> Result<Answer, ApiError> {
+        self.end_apart(201, Some(location.to_owned()), Some(text(shown)), Some(text(kept))).await
+    }
+
+    /// As `done`, where the object holds a secret: `kept` is what a repeated request is answered with.
+    pub async fn done_secret<T: Serialize>(self, shown: &T, kept: &T) -> Result<Answer, ApiError> {
+        self.end_apart(200, None, Some(text(shown)), Some(text(kept))).await
+    }
+
     async fn end(
-        mut self,
+        self,
         status: u16,
         location: Option<String>,
         body: Option<String>,
     ) -> Result<Answer, ApiError> {
+        let kept = body.clone();
+        self.end_apart(status, location, body, kept).await
+    }
+
+    async fn end_apart(
+        mut self,
+        status: u16,
+        location: Option<String>,
+        body: Option<String>,
+        kept: Option<String>,
+    ) -> Result<Answer, ApiError> {
         let answer = Answer { status, location, body, is_replayed: false };
         if let Some(subject) = subject(self.caller) {
             let location = answer.location.as_deref();
-            idempotency::keep(&mut self.tx, &subject, status, location, answer.body.as_deref()).await?;
+            idempotency::keep(&mut self.tx, &subject, status, location, kept.as_deref()).await?;
         }
         self.tx.commit().await?;
         self.door.app.wake.notify();

@@ -195,11 +195,8 @@ impl<'a> Lookup<'a> {
     /// A switch.
     pub(super) fn boolean(&mut self, variable: &'static str) -> Result<bool, ConfigError> {
         let text = self.required(variable)?;
-        match text.to_ascii_lowercase().as_str() {
-            "1" | "true" | "yes" | "on" => Ok(true),
-            "0" | "false" | "no" | "off" => Ok(false),
-            _ => Err(self.bad(variable, "must be one of 1, true, yes, on, 0, false, no, off")),
-        }
+        switch(&text.to_ascii_lowercase())
+            .ok_or_else(|| self.bad(variable, "must be one of 1, true, yes, on, 0, false, no, off"))
     }
 
     /// A whole number.
@@ -304,13 +301,7 @@ impl<'a> Lookup<'a> {
         self.shown.push(Shown {
             variable,
             key: setting.key().unwrap_or_default(),
-            value: if variable == crate::seal::VARIABLE && !value.is_empty() {
-                "[set]".to_owned()
-            } else if is_secret(variable) {
-                without_credentials(value)
-            } else {
-                value.to_owned()
-            },
+            value: shown(variable, value),
             source: found.as_ref().map_or(Source::Default, |(_, source)| *source).as_str(),
         });
         found
@@ -335,6 +326,15 @@ impl<'a> Lookup<'a> {
     }
 }
 
+/// The word of a switch, in lower case.
+pub(super) fn switch(word: &str) -> Option<bool> {
+    match word {
+        "1" | "true" | "yes" | "on" => Some(true),
+        "0" | "false" | "no" | "off" => Some(false),
+        _ => None,
+    }
+}
+
 fn setting(variable: &str) -> Option<&'static Setting> {
     let found = SETTINGS.iter().find(|setting| setting.variable == variable);
     debug_assert!(found.is_some(), "{variable} is not in the table of settings");
@@ -342,7 +342,12 @@ fn setting(variable: &str) -> Option<&'static Setting> {
 }
 
 fn is_secret(variable: &str) -> bool {
-    matches!(variable, "TASKSGODZILLA_DB_URL" | "TASKSGODZILLA_CODEX_ARGS" | "TASKSGODZILLA_SECRET_KEY")
+    matches!(variable, "TASKSGODZILLA_DB_URL" | "TASKSGODZILLA_CODEX_ARGS") || is_hidden(variable)
+}
+
+/// Nothing of a token or of a key that seals is shown, not even its form.
+fn is_hidden(variable: &str) -> bool {
+    variable.ends_with("_TOKEN") || variable == crate::seal::VARIABLE
 }
 
 fn cut(text: &str) -> String {
@@ -391,6 +396,17 @@ pub(super) fn password_in(url: &str) -> Option<&str> {
     let authority = rest.split(['/', '?']).next()?;
     let (user, _) = authority.rsplit_once('@')?;
     user.split_once(':').map(|(_, password)| password).filter(|password| !password.is_empty())
+}
+
+/// A value as `config show` has it.
+fn shown(variable: &str, value: &str) -> String {
+    if is_hidden(variable) && !value.is_empty() {
+        "[set]".to_owned()
+    } else if is_secret(variable) {
+        without_credentials(value)
+    } else {
+        value.to_owned()
+    }
 }
 
 /// The value without what must not be shown.

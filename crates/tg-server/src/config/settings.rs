@@ -61,9 +61,37 @@ pub static SETTINGS: &[Setting] = &[
     setting(
         "TASKSGODZILLA_API_HOST",
         "127.0.0.1",
-        "Address `serve` binds. Only loopback addresses are accepted.",
+        "Address `serve` binds. Beyond loopback only with `TASKSGODZILLA_API_TOKEN`.",
     ),
     setting("TASKSGODZILLA_API_PORT", "8010", "Port `serve` binds; 0 lets the system choose."),
+    setting(
+        "TASKSGODZILLA_API_TOKEN",
+        "",
+        "Admin token of the API. Without it: the file `token` in the state directory, made at the first start of `serve`.",
+    ),
+    setting(
+        "TASKSGODZILLA_PUBLIC_URL",
+        "",
+        "Address at which a proxy shows this server, such as `https://tasks.example.org`: its host is accepted, pages from there may use a session, and login links begin with it.",
+    ),
+    setting(
+        "TASKSGODZILLA_SESSION_COOKIE_SECURE",
+        "auto",
+        "Whether the session cookie is sent over https only; `auto`: when the public address is https.",
+    ),
+    setting("TASKSGODZILLA_METRICS_AUTH", "false", "`/metrics` wants a bearer."),
+    setting(
+        "TASKSGODZILLA_RATE_LIMIT_PER_SECOND",
+        "3000",
+        "Requests of one token per second in the long run; 0: no limit.",
+    ),
+    setting("TASKSGODZILLA_RATE_LIMIT_BURST", "6000", "Requests of one token at once."),
+    setting(
+        "TASKSGODZILLA_LOGIN_FAILURES_PER_MINUTE",
+        "30",
+        "Failed logins of one address per minute; more are refused unseen. A token that was made by this server is always looked at.",
+    ),
+    setting("TASKSGODZILLA_MAX_CONNECTIONS", "4096", "Connections that are served at once; more wait."),
     setting("TASKSGODZILLA_WORKER_CONCURRENCY", "4", "Jobs one worker runs at once."),
     setting("TASKSGODZILLA_PROJECT_CONCURRENCY", "2", "Jobs of one project that run at once."),
     setting(

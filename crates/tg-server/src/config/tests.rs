@@ -42,6 +42,31 @@ fn defaults_are_those_of_the_contract() {
 }
 
 #[test]
+fn the_door_is_configured() {
+    let config = Config::resolve(&inputs(&[])).unwrap().access;
+    assert!(config.token.is_none() && !config.metrics_auth && !config.is_cookie_secure());
+    let rate = config.rate.unwrap();
+    assert_eq!((rate.per_second.get(), rate.burst.get(), config.login_failures.get()), (3000, 6000, 30));
+
+    let config = Config::resolve(&inputs(&[
+        ("TASKSGODZILLA_API_TOKEN", "hunter2-hunter2"),
+        ("TASKSGODZILLA_PUBLIC_URL", "HTTPS://Tasks.Example.org:443/"),
+        ("TASKSGODZILLA_RATE_LIMIT_PER_SECOND", "0"),
+    ]))
+    .unwrap();
+    let url = config.access.public_url.clone().unwrap();
+    assert_eq!(
+        (url.host.as_str(), url.origin().as_str()),
+        ("tasks.example.org", "https://tasks.example.org")
+    );
+    assert!(config.access.is_cookie_secure() && config.access.rate.is_none());
+    assert!(!format!("{config:?}").contains("hunter2"), "{config:?}");
+    assert!(config.secrets().iter().any(|secret| secret.expose() == "hunter2-hunter2"));
+    let port = Config::resolve(&inputs(&[("TASKSGODZILLA_PUBLIC_URL", "http://[::1]:8080")])).unwrap();
+    assert_eq!(port.access.public_url.unwrap().origin(), "http://[::1]:8080");
+}
+
+#[test]
 fn flag_wins_over_environment_over_file_over_default() {
     let mut inputs = with_file(&[("TASKSGODZILLA_API_PORT", "2")], "api_port = 3\nlog_json = true");
     inputs.flags = BTreeMap::from([("TASKSGODZILLA_API_PORT", "1".to_owned())]);
@@ -91,6 +116,19 @@ const BAD: &[(&str, &str)] = &[
     ("TASKSGODZILLA_RUNS_DIR", "a\nb"),
     ("TASKSGODZILLA_API_HOST", "example.org"),
     ("TASKSGODZILLA_API_PORT", "70000"),
+    ("TASKSGODZILLA_API_TOKEN", "changeme"),
+    ("TASKSGODZILLA_API_TOKEN", "ChangeMe"),
+    ("TASKSGODZILLA_API_TOKEN", "two words"),
+    ("TASKSGODZILLA_PUBLIC_URL", "ftp://tasks.example.org"),
+    ("TASKSGODZILLA_PUBLIC_URL", "https://tasks.example.org/path"),
+    ("TASKSGODZILLA_PUBLIC_URL", "https://ada:secret@tasks.example.org"),
+    ("TASKSGODZILLA_PUBLIC_URL", "https://"),
+    ("TASKSGODZILLA_SESSION_COOKIE_SECURE", "sometimes"),
+    ("TASKSGODZILLA_METRICS_AUTH", "perhaps"),
+    ("TASKSGODZILLA_RATE_LIMIT_PER_SECOND", "-1"),
+    ("TASKSGODZILLA_RATE_LIMIT_BURST", "0"),
+    ("TASKSGODZILLA_LOGIN_FAILURES_PER_MINUTE", "0"),
+    ("TASKSGODZILLA_MAX_CONNECTIONS", "1"),
     ("TASKSGODZILLA_WORKER_CONCURRENCY", "many"),
     ("TASKSGODZILLA_PROJECT_CONCURRENCY", "-1"),
     ("TASKSGODZILLA_LEASE_SECONDS", "0"),

@@ -11,7 +11,7 @@ use std::{
 use tg_core::naming::{RemoteUrl, Transport};
 
 use super::{GitError, Repository, explain};
-use crate::process::{self, Command, Output, Wrap};
+use crate::process::{self, Command, Kept, Output, Wrap};
 
 /// git processes started by this process so far.
 static PROCESSES: AtomicU64 = AtomicU64::new(0);
@@ -61,6 +61,13 @@ const SERVE: &str = "git -c core.hooksPath=/dev/null -c core.fsmonitor=false \
 /// repository makes git start fails instead of running.
 const NOWHERE: &str = "/dev/null";
 
+/// The tree without files, which every repository knows: where attributes are looked for when none may
+/// count.
+const EMPTY_TREE: &str = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
+
+/// From this size on a file counts as binary when commits are shown.
+const LARGE_FILE: &str = "core.bigFileThreshold=16m";
+
 /// The subcommands we use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Subcommand {
@@ -79,6 +86,7 @@ pub(super) enum Subcommand {
     LsTree,
     Push,
     ReadTree,
+    RevList,
     Status,
     UpdateIndex,
     UpdateRef,
@@ -104,6 +112,7 @@ impl Subcommand {
             Self::LsTree => "ls-tree",
             Self::Push => "push",
             Self::ReadTree => "read-tree",
+            Self::RevList => "rev-list",
             Self::Status => "status",
             Self::UpdateIndex => "update-index",
             Self::UpdateRef => "update-ref",
@@ -145,6 +154,7 @@ pub(super) struct Call<'a> {
     arguments: Vec<OsString>,
     input: Vec<u8>,
     cap: usize,
+    for_reading: bool,
 }
 
 impl<'a> Call<'a> {
@@ -160,6 +170,7 @@ impl<'a> Call<'a> {
             arguments: Vec::new(),
             input: Vec::new(),
             cap: OUTPUT_CAP,
+            for_reading: false,
         }
     }
 
@@ -202,6 +213,13 @@ impl<'a> Call<'a> {
         self
     }
 
+    /// Shows commits as they are: no attribute of a tree hides a text or makes one of a binary file, and
+    /// a file too large to be read by people is not compared line by line.
+    pub(super) fn for_reading(mut self) -> Self {
+        self.for_reading = true;
+        self
+    }
+
     pub(super) fn cap(mut self, cap: usize) -> Self {
         self.cap = cap;
         self
@@ -209,6 +227,22 @@ impl<'a> Call<'a> {
 
     /// Runs it; a status other than 0 is for the caller to read.
     pub(super) async fn run(self) -> Result<Output, GitError> {
+        Ok(process::run(self.command()?).await?)
+    }
+
+    /// Runs it and hands back its standard output, of which no more than the cap is kept, and whether
+    /// something is missing; any other status than 0 is an error.
+    pub(super) async fn beginning(self) -> Result<(Vec<u8>, bool), GitError> {
+        let word = self.subcommand.word();
+        match process::run_keeping(self.command()?).await? {
+            Kept::Head { stdout, .. } => Ok((stdout, true)),
+            Kept::Whole(output) if output.status == Some(0) => Ok((output.stdout, false)),
+            Kept::Whole(output) => Err(explain::failed(word, &output)),
+        }
+    }
+
+    /// The process, counted as started.
+    fn command(self) -> Result<Command, GitError> {
         let search_path = self.search_path();
         let program = process::find_program(self.starter.program, &search_path).ok_or_else(|| {
             GitError::Unusable(format!(
@@ -233,7 +267,7 @@ impl<'a> Call<'a> {
             output_cap: self.cap,
         };
         PROCESSES.fetch_add(1, Ordering::Relaxed);
-        Ok(process::run(command).await?)
+        Ok(command)
     }
 
     /// Runs it and hands back its standard output; any other status than 0 is an error.
@@ -269,6 +303,9 @@ impl<'a> Call<'a> {
         for setting in HARDENING {
             line.extend(["-c".into(), OsString::from(setting)]);
         }
+        if self.for_reading {
+            line.extend(["-c".into(), LARGE_FILE.into()]);
+        }
         if let Some(path) = &self.git_dir {
             line.push(option("--git-dir=", path));
         }
@@ -295,6 +332,7 @@ impl<'a> Call<'a> {
                 | Subcommand::LsFiles
                 | Subcommand::LsTree
                 | Subcommand::ReadTree
+                | Subcommand::RevList
                 | Subcommand::Status
                 | Subcommand::UpdateIndex
                 | Subcommand::UpdateRef
@@ -343,6 +381,9 @@ impl<'a> Call<'a> {
         }
         if let (Some(_), Some(git_dir)) = (&self.work_tree, &self.git_dir) {
             set("GIT_INDEX_FILE", git_dir.join("index").into());
+        }
+        if self.for_reading {
+            set("GIT_ATTR_SOURCE", EMPTY_TREE.into());
         }
         if let Some((name, mail)) = self.identity {
             for who in ["AUTHOR", "COMMITTER"] {

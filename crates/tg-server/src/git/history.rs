@@ -21,6 +21,7 @@ impl Repository {
         let tip = own_branch(&tree.branch)?.full_ref();
         let call = |form: &'static str| {
             self.call(Subcommand::Diff)
+                .for_reading()
                 .args(["--no-ext-diff", "--no-textconv", "--no-color", "--ignore-submodules=none"])
                 .args([form, "--end-of-options", from.as_str(), tip.as_str(), "--"])
         };
@@ -103,15 +104,19 @@ impl Repository {
 
     /// As `branch_tip`; `None` when there is no such branch.
     pub(super) async fn find_branch(&self, tree: &Worktree) -> Result<Option<String>, GitError> {
-        let name = own_branch(&tree.branch)?.full_ref();
-        match std::fs::read_to_string(self.control.join(&name)) {
+        self.find_ref(&own_branch(&tree.branch)?.full_ref()).await
+    }
+
+    /// Commit of a ref by its full name, which is a checked one.
+    pub(super) async fn find_ref(&self, name: &str) -> Result<Option<String>, GitError> {
+        match std::fs::read_to_string(self.control.join(name)) {
             Ok(text) => return commit_id(text.trim()).map(Some),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(error.into()),
         }
         let listed = self
             .call(Subcommand::ForEachRef)
-            .args(["--format=%(objectname) %(refname)", name.as_str()])
+            .args(["--format=%(objectname) %(refname)", name])
             .output()
             .await?;
         String::from_utf8_lossy(&listed)

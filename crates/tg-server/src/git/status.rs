@@ -10,6 +10,10 @@ use crate::process::ProcessError;
 /// Cap of a listing: some hundred thousand paths.
 const LISTING_CAP: usize = 64 * 1024 * 1024;
 
+/// How a listing is asked for.
+pub(super) const FORM: [&str; 5] =
+    ["--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", "--ignore-submodules=all"];
+
 /// Paths that differ.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Status {
@@ -30,18 +34,7 @@ impl Repository {
 
     /// Compares a worktree with its branch's tip.
     pub(super) async fn status(&self, tree: &Worktree) -> Result<Status, GitError> {
-        let listing = self
-            .tree_call(tree, Subcommand::Status)
-            .args([
-                "--porcelain=v1",
-                "-z",
-                "--no-renames",
-                "--untracked-files=all",
-                "--ignore-submodules=all",
-            ])
-            .cap(LISTING_CAP)
-            .output()
-            .await;
+        let listing = self.tree_call(tree, Subcommand::Status).args(FORM).cap(LISTING_CAP).output().await;
         if let Err(GitError::Process(ProcessError::TooMuchOutput(_))) = listing {
             return Err(GitError::Failed {
                 command: "status",
@@ -103,7 +96,7 @@ fn shown(path: &[u8]) -> String {
 }
 
 /// Reads `XY path NUL …`.
-fn read(listing: &[u8]) -> Status {
+pub(super) fn read(listing: &[u8]) -> Status {
     let mut status = Status::default();
     for entry in listing.split(|&byte| byte == 0) {
         let Some((letters, path)) = entry.split_at_checked(3) else { continue };

@@ -9,6 +9,7 @@ use tg_core::{
     layout,
     prompt::{self, Rendered, Role},
     protocol::StepRun,
+    review::Review,
 };
 
 use super::{JobError, call::Prompt, place::Place, subject::Subject};
@@ -82,12 +83,14 @@ pub fn decompose(
     rendered(Role::Decompose, &template, &inputs, "decompose", &[])
 }
 
-/// Prompt of an execution. `stated` is the step's own prompt file.
+/// Prompt of an execution. `stated` is the step's own prompt file, `review` what people said about the
+/// work so far.
 pub fn execute(
     place: &Place,
     subject: &Subject,
     step: &StepRun,
     stated: &(PathBuf, String),
+    review: Review,
 ) -> Result<Prompt, JobError> {
     let template = Template::of(place, Role::Execute)?;
     let stem = layout::step_stem(&step.step_name);
@@ -107,10 +110,13 @@ pub fn execute(
         ("context", context.as_str()),
         ("guidelines", ""),
         ("feedback", feedback.as_str()),
+        ("review", review.text.as_str()),
     ];
-    let own = ("exec", prompt::fingerprint(stated.1.as_bytes()));
-    let mut prompt = rendered(Role::Execute, &template, &inputs, "execute", &[own])?;
+    let mut further = vec![("exec", prompt::fingerprint(stated.1.as_bytes()))];
+    further.extend(review.version().map(|version| ("review", version)));
+    let mut prompt = rendered(Role::Execute, &template, &inputs, "execute", &further)?;
     prompt.path = stated.0.display().to_string();
+    prompt.review = review.comments;
     Ok(prompt)
 }
 
@@ -184,5 +190,6 @@ fn rendered(
     for (name, version) in further {
         versions.insert((*name).to_owned(), Value::from(version.clone()));
     }
-    Ok(Prompt { text, version: prompt_version, versions, path: template.path.clone() })
+    let path = template.path.clone();
+    Ok(Prompt { text, version: prompt_version, versions, path, review: Vec::new() })
 }

@@ -28,6 +28,7 @@ use tg_core::{
     ids::{CallId, StepId},
     job::ErrorCategory,
     protocol::{CallStatus, Confinement, StepRun, Usage},
+    review::ReviewComment,
     scope::Scope,
     status::ReasonCode,
     tokens,
@@ -44,6 +45,8 @@ pub struct Prompt {
     pub versions: Map<String, Value>,
     /// Where the main source lies, as told to people.
     pub path: String,
+    /// Comments of people that are in it.
+    pub review: Vec<ReviewComment>,
 }
 
 /// What is asked of an engine.
@@ -317,6 +320,9 @@ async fn begin(attempt: &Attempt<'_>, chosen: &Chosen, ask: &Ask<'_>, id: &CallI
     }
     tally_begin(&mut tx, chosen, ask);
     store::call::start(&mut tx, lease, &row, now).await?;
+    if !ask.prompt.review.is_empty() {
+        store::review::set_sent(&mut tx, lease, id, &ask.prompt.review, now).await?;
+    }
     tx.commit().await?;
     Ok(())
 }

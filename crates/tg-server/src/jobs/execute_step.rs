@@ -28,7 +28,7 @@ use super::{
     judge::{self, Judgement, known},
     outputs,
     place::{self, Place, PlaceError, Push},
-    reports,
+    reports, review,
     subject::{Attempt, Subject},
 };
 use crate::{
@@ -159,7 +159,8 @@ async fn execute(
     let Attempt { app, lease, subject, .. } = *attempt;
     let failpoint = app.config.failpoint.as_deref();
     entry::capture_judge(app, step.id, &entry.judge)?;
-    let prompt = brief::execute(place, subject, step, &entry.prompt)?;
+    let review = review::gather(attempt, step).await?;
+    let prompt = brief::execute(place, subject, step, &entry.prompt, review)?;
     begin(attempt, place, step, chosen, &prompt).await?;
     failpoint::pass(failpoint, "execute.started");
     let wall = entry.spec.exec_timeout_seconds(app.config.engine_timeout.as_secs());
@@ -306,6 +307,7 @@ async fn conclude(
     };
     let mut push_failed = None;
     if let Some(head) = &sha {
+        review::outdate(attempt, place, head).await?;
         match place.push(app, lease, &subject.run, head).await? {
             Push::Done(_) | Push::NoRemote => {}
             Push::Failed(why) => push_failed = Some(why),

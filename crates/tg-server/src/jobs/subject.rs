@@ -42,8 +42,13 @@ pub struct Subject {
 impl Subject {
     /// Loads a run.
     pub async fn of_run(app: &App, run: RunId) -> Result<Self, StoreError> {
+        Self::seen_by(app, &Scope::All, run).await
+    }
+
+    /// Loads a run for somebody who sees this scope.
+    pub async fn seen_by(app: &App, scope: &Scope, run: RunId) -> Result<Self, StoreError> {
         let mut tx = app.db.read().await?;
-        let run = store::protocol::load(&mut tx, &Scope::All, run).await?;
+        let run = store::protocol::load(&mut tx, scope, run).await?;
         let project = store::project::load(&mut tx, &Scope::All, run.project_id).await?;
         let steps = store::step::list(&mut tx, &Scope::All, run.id).await?;
         Ok(Self { project, run, steps })

@@ -1,6 +1,8 @@
 //! Calls to the real router in this process, in the words of a test. No socket; what a socket adds
 //! (caps of headers, deadlines of connections) is tested over one.
 
+use std::net::SocketAddr;
+
 use axum::{
     Router,
     body::{Body, Bytes, to_bytes},
@@ -10,9 +12,9 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 
 use crate::{
-    api::{self, Facts},
+    api::{self, Facts, Keeper},
     app::App,
-    secret::Secret,
+    credential::{AdminToken, Digest},
 };
 
 /// The admin's token in tests.
@@ -44,7 +46,9 @@ pub struct Got {
 impl Api {
     /// The door of this application.
     pub fn new(app: &App) -> Self {
-        Self { router: api::router(app.clone(), Facts::default(), &Secret::new(ADMIN.to_owned())) }
+        let admin = AdminToken::Setting(Digest::of(ADMIN));
+        let keeper = Keeper::new(&app.config, admin, SocketAddr::from(([127, 0, 0, 1], 8010)));
+        Self { router: api::router(app.clone(), Facts::default(), keeper) }
     }
 
     /// The router itself, for a test that serves it on a socket.

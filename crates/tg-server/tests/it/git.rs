@@ -1,6 +1,7 @@
 //! git through the control repository: real git, local bare remotes.
 
 pub mod fixture;
+mod reading;
 
 use std::{fs, path::Path};
 

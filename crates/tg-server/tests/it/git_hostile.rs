@@ -5,8 +5,8 @@ mod vector;
 
 use std::{fs, path::Path};
 
-use tg_core::ids::RunId;
-use tg_server::git::{GitError, Pushed, inspect, worktree::Worktree};
+use tg_core::{ids::RunId, review::FilePath};
+use tg_server::git::{GitError, Pushed, Span, inspect, worktree::Worktree};
 
 use super::git::fixture::{World, commit_all, environment, git, holder, new_commit, text, try_git, write};
 use vector::{Plant, VECTORS, Vector};
@@ -61,6 +61,7 @@ async fn whole_run(world: &World, before_each: impl Fn(&Path)) {
     before_each(&tree.path);
     let diff = repository.diff(&tree, &tree.base_sha, 100_000).await.unwrap();
     assert!(diff.contains("-one\n+two\n"), "{diff}");
+    look(world, &tree, &sha).await;
     repository.tip(&tree).await.unwrap();
     repository.find_trailer(&tree, &tree.base_sha, "TG-Run", "1").await.unwrap();
     repository.protocol_names(&sha).await.unwrap();
@@ -71,6 +72,22 @@ async fn whole_run(world: &World, before_each: impl Fn(&Path)) {
     write(&tree.path.join("src/lib.txt"), "dirty\n");
     let again = again(world, &tree, 2).await;
     assert_eq!(fs::read_to_string(again.path.join("src/lib.txt")).unwrap(), "two\n");
+}
+
+/// What people are shown, with something that is not committed.
+async fn look(world: &World, tree: &Worktree, sha: &str) {
+    let draft = tree.path.join("src/draft.txt");
+    write(&draft, "draft\n");
+    let span = Span { from: tree.base_sha.clone(), to: sha.to_owned() };
+    let path = FilePath::parse("src/lib.txt").unwrap();
+    let patch = world.repository.patch(&span, Some(&path), 3, 100_000).await.unwrap();
+    assert!(String::from_utf8(patch.kept).unwrap().contains("-one\n+two\n"));
+    let files = world.repository.changed_files(&span, None).await.unwrap().kept;
+    assert!(files.iter().any(|file| file.path == b"src/lib.txt" && file.additions == 1), "{files:?}");
+    let seen = Worktree::seen(tree.path.clone(), tree.run, &tree.branch, &tree.base_sha);
+    let standing = world.repository.standing(&seen, "main", 50).await.unwrap();
+    assert!(standing.changed.contains(&b"src/draft.txt".to_vec()), "{standing:?}");
+    fs::remove_file(draft).unwrap();
 }
 
 async fn again(world: &World, tree: &Worktree, fence: i64) -> Worktree {

@@ -4,6 +4,7 @@ mod crash;
 mod engines;
 mod plans;
 mod quality;
+mod review;
 mod steering;
 
 use serde_json::{Value, json};

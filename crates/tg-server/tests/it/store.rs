@@ -1,7 +1,9 @@
 //! What the store promises, on both databases: rows come back as written, nobody sees another project,
 //! nothing wrong is stored or read, and the timeline is whole.
 
+mod review;
 mod schema;
+mod timeline;
 
 use std::time::Duration;
 
@@ -571,6 +573,7 @@ async fn every_tampering_with_the_timeline_shows(test: TestDatabase) {
         ("UPDATE events SET metadata = '{' WHERE project_seq = 3", 3),
         ("UPDATE events SET actor = 'eve' WHERE project_seq = 1000", 1000),
         ("UPDATE events SET created_at = 1 WHERE project_seq = 1001", 1001),
+        ("UPDATE events SET kind = 'qa' WHERE project_seq = 7", 7),
         ("DELETE FROM events WHERE project_seq = 1", 2),
         ("DELETE FROM events WHERE project_seq = 1001", 1002),
         ("DELETE FROM events WHERE project_seq > 1020", 1020),

@@ -113,6 +113,7 @@ impl Call {
             match act {
                 Act::Say(text) => say(&Line::Text { text })?,
                 Act::Write(path, text) => write(Path::new(&path), &text)?,
+                Act::WritePrompt(path) => write(Path::new(&path), &self.prompt)?,
                 Act::Run(text) => shell(&text)?,
                 Act::SleepMs(milliseconds) => std::thread::sleep(Duration::from_millis(milliseconds)),
                 Act::Usage(tokens) => usage = tokens,

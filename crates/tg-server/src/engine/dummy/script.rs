@@ -32,6 +32,8 @@ pub(super) enum Act {
     Say(String),
     /// Write a file below the working directory.
     Write(String, String),
+    /// Write the prompt to a file below the working directory.
+    WritePrompt(String),
     /// Run a shell script in the working directory, confined as the engine itself is. What it prints
     /// is printed; how it ends changes nothing.
     Run(String),
