@@ -168,3 +168,25 @@ fn hex(bytes: &[u8]) -> String {
         text
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, middleware, routing::get};
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_that_tells_nothing_of_it() {
+        async fn broken() -> &'static str {
+            panic!("hunter2 is inside")
+        }
+        let router = Router::new().route("/", get(broken)).layer(middleware::from_fn(answer));
+        let request = Request::builder().uri("/").body(Body::empty()).unwrap();
+        let mut response = router.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 500);
+        let refusal = response.extensions_mut().remove::<Refusal>().unwrap();
+        let problem = serde_json::to_string(&refusal.0.problem("r1")).unwrap();
+        assert!(problem.contains("\"internal\"") && !problem.contains("hunter2"), "{problem}");
+    }
+}

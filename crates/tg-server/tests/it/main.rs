@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at what it did not expect")]
 
+mod access;
 mod api;
 mod codex;
+mod connections;
 mod database;
 mod engine;
 mod flow;
