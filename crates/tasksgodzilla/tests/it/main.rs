@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at what it did not expect")]
 
+mod access;
 mod bad_input;
 mod cli;
 mod codex;
