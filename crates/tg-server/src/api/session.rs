@@ -50,12 +50,11 @@ async fn open(
         return Err(ApiError::WrongOrigin);
     }
     let knock = Knock::of_parts(&parts);
-    let (name, opener) = match new.code {
-        Some(code) => ("admin".to_owned(), by_code(&door, knock, &code).await?),
-        None => {
-            let visitor = auth::bearer(&door, knock).await?.ok_or(ApiError::Unauthorized)?;
-            (visitor.principal.name, visitor.opener)
-        }
+    let (name, opener) = if let Some(code) = new.code {
+        ("admin".to_owned(), by_code(&door, knock, &code).await?)
+    } else {
+        let visitor = auth::bearer(&door, knock).await?.ok_or(ApiError::Unauthorized)?;
+        (visitor.principal.name, visitor.opener)
     };
     let now = door.app.clock.now();
     let mut expires_at = now.saturating_add(i64::try_from(LIFE.as_millis()).unwrap_or(i64::MAX));
