@@ -1,7 +1,9 @@
 //! Stories of the HTTP door, by resource.
 
+mod diff;
 mod document;
 mod frame;
+mod review;
 
 use tg_server::testing::app::TestApp;
 
