@@ -30,6 +30,17 @@ pub enum NameError {
         /// The rule it breaks.
         why: &'static str,
     },
+    /// Breaks the form of step names.
+    #[error(
+        "step name {name:?} is not allowed: {why}; use 1 to 100 letters, digits, `.`, `_` or `-`, starting \
+         with a letter or digit, like `01-implement.md`"
+    )]
+    Step {
+        /// The name, shortened.
+        name: String,
+        /// The rule it breaks.
+        why: &'static str,
+    },
     /// Breaks the rules of git for branch names, or ours.
     #[error("branch name {name:?} is not allowed: {why}; use a plain name like `main` or `team/topic`")]
     Branch {
@@ -131,6 +142,15 @@ impl ProtocolName {
         }
     }
 
+    /// A set-up run of this project may have this name.
+    pub fn is_of_setup(&self, project: ProjectId) -> bool {
+        let rest = self.0.strip_prefix(Self::setup(project, 1).as_str());
+        rest.is_some_and(|rest| {
+            let attempt = rest.strip_prefix('-').unwrap_or_default();
+            rest.is_empty() || (!attempt.is_empty() && attempt.bytes().all(|byte| byte.is_ascii_digit()))
+        })
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -173,6 +193,15 @@ fn protocol_rule(name: &str) -> Option<&'static str> {
         Some("git keeps HEAD for itself")
     } else {
         None
+    }
+}
+
+/// Name of a step: its file, its output and its report are called after it, so the rules are those of
+/// protocol names.
+pub fn step_name(name: &str) -> Result<(), NameError> {
+    match protocol_rule(name) {
+        None => Ok(()),
+        Some(why) => Err(NameError::Step { name: shown(name), why }),
     }
 }
 

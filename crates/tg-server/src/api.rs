@@ -4,6 +4,7 @@
 //! document is made from the same lines. A handler reads the store under the caller's scope, writes
 //! through [`write::Write`], and moves a status only by sending a signal.
 
+mod actions;
 mod answer;
 mod auth;
 mod body;
@@ -13,15 +14,18 @@ mod diff;
 mod document;
 mod error;
 mod extract;
+mod fields;
 mod gate;
 pub mod health;
 mod page;
 mod projects;
+mod protocols;
 mod reference;
 mod review;
 mod route;
 mod serve;
 mod session;
+mod steps;
 mod tokens;
 mod write;
 
@@ -106,6 +110,9 @@ fn all() -> Routes {
         .merge(tokens::routes())
         .merge(diff::routes())
         .merge(review::routes())
+        .merge(protocols::routes())
+        .merge(steps::routes())
+        .merge(actions::routes())
 }
 
 /// The API's document.

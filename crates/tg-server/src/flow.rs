@@ -1,6 +1,8 @@
 //! `advance`: the only writer of run and step status. One transaction holds statuses, events, next
 //! jobs, cancelled jobs, and (by the caller) "this job finished".
 
+pub mod watchdog;
+
 use std::time::Duration;
 
 use tg_core::{
@@ -43,6 +45,15 @@ pub enum FlowError {
     Store(#[from] StoreError),
 }
 
+/// Settings that `decide` is told.
+pub fn settings(app: &App) -> FlowSettings {
+    FlowSettings {
+        auto_qa_after_exec: app.config.auto_qa_after_exec,
+        auto_qa_on_ci: app.config.auto_qa_on_ci,
+        max_loop_iterations: app.config.max_loop_iterations,
+    }
+}
+
 /// Most signals that may follow from one; more is a rule that runs in a circle.
 const MOST_FOLLOWING: usize = 64;
 
@@ -58,11 +69,7 @@ pub async fn advance(
     if let Some(lease) = cause.lease {
         queue::check(tx, lease).await?;
     }
-    let settings = FlowSettings {
-        auto_qa_after_exec: app.config.auto_qa_after_exec,
-        auto_qa_on_ci: app.config.auto_qa_on_ci,
-        max_loop_iterations: app.config.max_loop_iterations,
-    };
+    let settings = settings(app);
     let mut decisions = Vec::new();
     let mut next = Some(signal);
     while let Some(signal) = next.take() {

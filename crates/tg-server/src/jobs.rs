@@ -129,8 +129,8 @@ impl From<StoreError> for JobError {
             StoreError::Corrupt { .. } => {
                 Self::fail(ErrorCategory::Runtime, "corrupt_row", error.to_string())
             }
-            StoreError::Archived(_) => {
-                Self::fail(ErrorCategory::Runtime, "project_archived", error.to_string())
+            StoreError::Archived(_) | StoreError::RunArchived(_) => {
+                Self::fail(ErrorCategory::Runtime, "archived", error.to_string())
             }
             StoreError::NotFound { .. } | StoreError::Conflict(_) | StoreError::Db(_) => {
                 Self::retry(ErrorCategory::Runtime, "store", error.to_string())

@@ -32,6 +32,9 @@ pub enum StoreError {
     /// The project is archived.
     #[error("project {0} is archived and takes no new work; its history can still be read")]
     Archived(tg_core::ids::ProjectId),
+    /// The run is archived.
+    #[error("protocol run {0} is archived and refuses work; its history can still be read")]
+    RunArchived(tg_core::ids::RunId),
     /// The lease of the writing job is gone; its whole transaction must be dropped.
     #[error("the lease of job {0} is gone; its result is discarded")]
     FencedOut(String),

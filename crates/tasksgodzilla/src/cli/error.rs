@@ -115,9 +115,10 @@ impl From<StoreError> for CliError {
                 Self::failed(error.to_string()).hint("the `list` commands show what exists")
             }
             StoreError::Db(error) => error.into(),
-            StoreError::Conflict(_) | StoreError::Archived(_) | StoreError::FencedOut(_) => {
-                Self::failed(error.to_string())
-            }
+            StoreError::Conflict(_)
+            | StoreError::Archived(_)
+            | StoreError::RunArchived(_)
+            | StoreError::FencedOut(_) => Self::failed(error.to_string()),
             StoreError::Corrupt { .. } => Self::internal(error.to_string()).hint(
                 "the row was changed by hand or by a newer version; `tasksgodzilla verify` looks for more",
             ),

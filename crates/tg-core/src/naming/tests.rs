@@ -281,3 +281,28 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn names_of_set_up_runs_are_known() {
+    let project = ProjectId(7);
+    for (name, expected) in [
+        ("setup-7", true),
+        ("setup-7-2", true),
+        ("setup-77", false),
+        ("setup-7-", false),
+        ("setup-7-x", false),
+        ("setup-8", false),
+        ("setup", false),
+    ] {
+        assert_eq!(ProtocolName::parse(name).expect("a name").is_of_setup(project), expected, "{name}");
+    }
+}
+
+#[test]
+fn step_names_cannot_lead_out_of_their_folder() {
+    assert!(step_name("01-implement.md").is_ok());
+    for name in ["", "../x.md", "a/b.md", ".hidden", "-x", "a..b", "a b", "HEAD", &"x".repeat(101)] {
+        let error = step_name(name).expect_err(name).to_string();
+        assert!(error.starts_with("step name "), "{error}");
+    }
+}

@@ -309,6 +309,7 @@ impl From<StoreError> for ApiError {
             StoreError::NotFound { table, id } => Self::missing(object_of(table), id),
             StoreError::Conflict(detail) => Self::conflict("conflict", detail),
             StoreError::Archived(_) => Self::conflict("project_archived", error.to_string()),
+            StoreError::RunArchived(_) => Self::conflict("protocol_archived", error.to_string()),
             StoreError::Db(error) => error.into(),
             StoreError::FencedOut(_) | StoreError::Corrupt { .. } => {
                 tracing::error!(%error, "a request failed");

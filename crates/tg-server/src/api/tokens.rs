@@ -190,6 +190,7 @@ fn taken(error: StoreError) -> ApiError {
         ),
         StoreError::NotFound { .. }
         | StoreError::Archived(_)
+        | StoreError::RunArchived(_)
         | StoreError::FencedOut(_)
         | StoreError::Corrupt { .. }
         | StoreError::Db(_) => error.into(),

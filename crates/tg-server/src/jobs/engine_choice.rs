@@ -125,15 +125,19 @@ pub async fn model_for(attempt: &Attempt<'_>, wish: ModelWish<'_>) -> Result<Mod
     Ok(Model { name: Some(names.swap_remove(at)), fallback_of })
 }
 
+/// Ids of the engines that this binary has.
+pub fn known() -> Vec<&'static str> {
+    engine::ENGINES.iter().map(|engine| engine.card().id).collect()
+}
+
 /// Finds the engine and proves that it may be called.
 pub fn choose(app: &App, run: &ProtocolRun, id: &str, model: Model) -> Result<Chosen, Unavailable> {
     let unavailable =
         |word: &'static str, message: String| Unavailable { engine_id: id.to_owned(), word, message };
     let Some(engine) = engine::find(id) else {
-        let known: Vec<&str> = engine::ENGINES.iter().map(|engine| engine.card().id).collect();
         return Err(unavailable(
             "unknown_engine",
-            format!("there is no engine {id:?}; use one of {}", known.join(", ")),
+            format!("there is no engine {id:?}; use one of {}", known().join(", ")),
         ));
     };
     let confinement = confinement(app, run, id).map_err(|message| unavailable("sandbox", message))?;

@@ -73,7 +73,8 @@ mod sql {
         UPDATE = "UPDATE projects SET name = $1, base_branch = $2, local_path = $3, ci_provider = $4, \
                   default_models = $5, updated_at = $6 WHERE id = $7 AND archived_at IS NULL";
         ARCHIVE = "UPDATE projects SET archived_at = $1, updated_at = $1 WHERE id = $2 AND archived_at IS NULL";
-        UNFINISHED = "SELECT id FROM protocol_runs WHERE project_id = $1 AND finished_at IS NULL LIMIT 1";
+        UNFINISHED = "SELECT id FROM protocol_runs WHERE project_id = $1 AND finished_at IS NULL \
+                      AND archived_at IS NULL LIMIT 1";
         STATE = "SELECT id, archived_at FROM projects WHERE id = $1";
         STATE_POSTGRES = "SELECT id, archived_at FROM projects WHERE id = $1 FOR SHARE";
     }

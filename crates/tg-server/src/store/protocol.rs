@@ -168,19 +168,15 @@ pub async fn load(tx: &mut Tx, scope: &Scope, id: RunId) -> Result<ProtocolRun, 
 }
 
 /// Loads one that is about to be changed: nobody else changes it until this transaction ends. An
-/// archived run is `Conflict`.
+/// archived run is refused.
 pub async fn hold(tx: &mut Tx, scope: &Scope, id: RunId) -> Result<ProtocolRun, StoreError> {
     let text = tx.locking(sql::LOAD, sql::LOCK_POSTGRES);
     let row = tx.first(text, args![id.0, scope.project().map(|project| project.0)]).await?;
     let run = read(&Record::numbered(TABLE, "id", row.ok_or_else(|| not_found(TABLE, id))?))?;
     match run.archived_at {
         None => Ok(run),
-        Some(_) => Err(archived(id)),
+        Some(_) => Err(StoreError::RunArchived(id)),
     }
-}
-
-fn archived(id: RunId) -> StoreError {
-    StoreError::Conflict(format!("protocol run {id} is archived and refuses work; make a new run"))
 }
 
 /// Newest first, without archived ones.

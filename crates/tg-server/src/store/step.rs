@@ -4,13 +4,13 @@ use serde_json::Value;
 use tg_core::{
     ids::{RunId, StepId},
     lifecycle::RuntimeState,
-    protocol::StepRun,
+    protocol::{ProtocolRun, StepRun},
     scope::Scope,
     step::{FirstStepStatus, StepStatus, StepType},
 };
 
 use super::{
-    StoreError, not_found,
+    StoreError, not_found, protocol,
     record::{Record, json_text},
     touched,
 };
@@ -107,6 +107,16 @@ pub async fn load(tx: &mut Tx, scope: &Scope, id: StepId) -> Result<StepRun, Sto
     let scope = scope.project().map(|project| project.0);
     let row = tx.first(sql::LOAD, args![id.0, scope]).await?;
     read(row.ok_or_else(|| not_found(TABLE, id))?)
+}
+
+/// Loads one and its run, both about to be changed: nobody else changes them until this transaction
+/// ends. A step of an archived run is refused.
+pub async fn hold(tx: &mut Tx, scope: &Scope, id: StepId) -> Result<(ProtocolRun, StepRun), StoreError> {
+    let found = load(tx, scope, id).await?;
+    let run = protocol::hold(tx, scope, found.protocol_run_id).await?;
+    // Before the run was locked somebody else may have moved the step.
+    let step = if tx.locks_rows() { load(tx, scope, id).await? } else { found };
+    Ok((run, step))
 }
 
 /// Steps of a run by index.

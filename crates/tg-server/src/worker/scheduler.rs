@@ -10,9 +10,7 @@ use tg_core::{
     ids::RunId,
     job::{ErrorCategory, Job, JobStatus, Priority},
     lifecycle::{self, Decision, Enqueue, Failure, Flow, Signal, Source},
-    scope::Scope,
-    status::{ProtocolStatus, ReasonCode},
-    step::StepStatus,
+    status::ReasonCode,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -21,10 +19,10 @@ use crate::{
     app::App,
     db::Tx,
     engine::supervise,
-    flow::{self, Cause, FlowError},
+    flow::{self, Cause, FlowError, watchdog},
     metrics::family::SCHEDULER_ACTIONS,
     queue::{self, Rescued},
-    store::{self, StoreError, protocol::FlowSettings},
+    store::{self, StoreError},
 };
 
 /// Jobs and runs looked at in one beat.
@@ -156,17 +154,12 @@ async fn signal(app: &App, tx: &mut Tx, run: RunId, signal: Signal) -> Result<bo
 /// Watchdog and missed hand-over of one run.
 async fn look_at(app: &App, run: RunId) -> Result<(), StoreError> {
     let walk = Signal::WalkOn { source: Source::Scheduler };
-    let settings = FlowSettings {
-        auto_qa_after_exec: app.config.auto_qa_after_exec,
-        auto_qa_on_ci: app.config.auto_qa_on_ci,
-        max_loop_iterations: app.config.max_loop_iterations,
-    };
     let mut tx = app.db.read().await?;
-    let flow = store::protocol::flow(&mut tx, run, settings, None).await?;
-    let overdue = overdue(app, &mut tx, &flow).await?;
+    let seen = store::protocol::flow(&mut tx, run, flow::settings(app), None).await?;
+    let overdue = watchdog::overdue(app, &mut tx, &seen).await?;
     drop(tx);
     // Nearly always nothing was missed; then nobody is kept from writing.
-    if overdue.is_empty() && follows_nothing(&flow, &walk) {
+    if overdue.is_empty() && follows_nothing(&seen, &walk) {
         return Ok(());
     }
     let mut tx = app.db.begin().await?;
@@ -196,31 +189,6 @@ const fn is_empty(decision: &Decision) -> bool {
         && decision.enqueue.is_empty()
         && decision.cancel.is_empty()
         && decision.then.is_none()
-}
-
-async fn overdue(app: &App, tx: &mut Tx, flow: &Flow) -> Result<Vec<Signal>, StoreError> {
-    let Some(threshold) = app.config.step_stuck else { return Ok(Vec::new()) };
-    let threshold_seconds = i64::try_from(threshold.as_secs()).unwrap_or(i64::MAX);
-    let now = app.clock.now();
-    let age = |since: i64| (now - since) / 1000;
-    let mut found = Vec::new();
-    for step in &flow.steps {
-        if step.status == StepStatus::Running && step.live.is_none() {
-            let row = store::step::load(tx, &Scope::All, step.id).await?;
-            let age_seconds = age(row.updated_at);
-            if age_seconds >= threshold_seconds {
-                found.push(Signal::Stuck { step: step.id, age_seconds, threshold_seconds });
-            }
-        }
-    }
-    if flow.run.status == ProtocolStatus::Planning && !flow.run.live_plan {
-        let row = store::protocol::load(tx, &Scope::All, flow.run.id).await?;
-        let age_seconds = age(row.updated_at);
-        if age_seconds >= threshold_seconds {
-            found.push(Signal::PlanLost { age_seconds });
-        }
-    }
-    Ok(found)
 }
 
 async fn queue_maintenance(app: &App) -> Result<(), StoreError> {

@@ -3,15 +3,18 @@
 
 use std::path::{Component, Path};
 
-use serde_json::Value;
 use tg_core::{
     naming::{BranchName, LocalRemotes, RemoteUrl, project_name},
     project::{ForgeKind, ModelDefaults, Project, SecretKey},
-    wire::{FieldError, NewProject, ProjectChange, SecretText},
+    wire::{NewProject, ProjectChange, SecretText},
 };
 
 use crate::{
-    api::{caller::Caller, error::ApiError},
+    api::{
+        caller::Caller,
+        error::ApiError,
+        fields::{Wrong, put},
+    },
     config::Config,
     secret::Secret,
     store::project,
@@ -21,32 +24,9 @@ use crate::{
 const BASE_BRANCH: &str = "main";
 /// Longest path, in bytes.
 const LONGEST_PATH: usize = 4096;
-/// Longest model entry, in bytes.
-const LONGEST_MODEL: usize = 200;
 /// Shortest and longest secret, in bytes: a shorter one could not be told from ordinary text, so it
 /// could not be taken out of a log.
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 8..=16 * 1024;
-
-/// What is wrong so far.
-#[derive(Default)]
-struct Wrong(Vec<FieldError>);
-
-impl Wrong {
-    /// The value, or a note of what is wrong with it.
-    fn take<T, E: std::fmt::Display>(&mut self, loc: &[&str], outcome: Result<T, E>) -> Option<T> {
-        outcome
-            .map_err(|error| {
-                let loc = std::iter::once("body").chain(loc.iter().copied()).map(Value::from).collect();
-                self.0.push(FieldError { loc, msg: error.to_string(), kind: "value".to_owned() });
-            })
-            .ok()
-    }
-
-    /// Refuses the request when anything is wrong.
-    fn refuse(self) -> ApiError {
-        ApiError::Invalid(self.0)
-    }
-}
 
 /// A row and its secrets out of the body of a new project.
 pub(super) fn new_project(
@@ -64,14 +44,14 @@ pub(super) fn new_project(
     let branch = new.base_branch.unwrap_or_else(|| BASE_BRANCH.to_owned());
     let base_branch = wrong.take(&["base_branch"], BranchName::parse(&branch));
     let default_models = new.default_models.unwrap_or_default();
-    models(&mut wrong, &default_models);
+    wrong.models("default_models", &default_models);
     let mut secrets = Vec::new();
     for (key, value) in new.secrets.0 {
         let read = secret_key(&key).and_then(|key| Ok((key, secret(&value)?)));
         secrets.extend(wrong.take(&["secrets", key.as_str()], read));
     }
     match (name, git_url, base_branch) {
-        (Some(name), Some(git_url), Some(base_branch)) if wrong.0.is_empty() => {
+        (Some(name), Some(git_url), Some(base_branch)) if wrong.is_empty() => {
             let row = project::NewProject {
                 name,
                 git_url,
@@ -109,11 +89,9 @@ pub(super) fn change(config: &Config, asked: ProjectChange) -> Result<Change, Ap
     }
     let default_models = asked.default_models.map(Option::unwrap_or_default);
     if let Some(default_models) = &default_models {
-        models(&mut wrong, default_models);
+        wrong.models("default_models", default_models);
     }
-    if !wrong.0.is_empty() {
-        return Err(wrong.refuse());
-    }
+    wrong.refuse_any()?;
     let (local_path, ci_provider) = (asked.local_path, asked.ci_provider);
     Ok(Change { name, base_branch, local_path, ci_provider, default_models })
 }
@@ -129,15 +107,6 @@ impl Change {
         put(&mut changed.ci_provider, self.ci_provider, "ci_provider", &mut fields);
         put(&mut changed.default_models, self.default_models, "default_models", &mut fields);
         (changed, fields)
-    }
-}
-
-fn put<T: PartialEq>(held: &mut T, asked: Option<T>, field: &'static str, fields: &mut Vec<&'static str>) {
-    if let Some(asked) = asked
-        && asked != *held
-    {
-        *held = asked;
-        fields.push(field);
     }
 }
 
@@ -204,32 +173,6 @@ fn outside_our_state(config: &Config, path: &Path) -> Result<(), String> {
                 "lies in the state directory of this server; name a repository outside of it".to_owned()
             );
         }
-    }
-    Ok(())
-}
-
-fn models(wrong: &mut Wrong, models: &ModelDefaults) {
-    let by_role = [
-        ("planning", &models.planning),
-        ("decompose", &models.decompose),
-        ("exec", &models.exec),
-        ("qa", &models.qa),
-    ];
-    for (role, given) in by_role {
-        if let Some(given) = given {
-            wrong.take(&["default_models", role], model_list(given));
-        }
-    }
-}
-
-/// A model, or a comma list of them; none may be taken for an option.
-fn model_list(text: &str) -> Result<(), &'static str> {
-    let is_bad = |model: &str| {
-        let unfit = |c: char| c.is_control() || c.is_whitespace();
-        model.is_empty() || model.starts_with('-') || model.contains(unfit)
-    };
-    if text.len() > LONGEST_MODEL || text.split(',').map(str::trim).any(is_bad) {
-        return Err("must be a model name or a comma list of them, at most 200 bytes");
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tg_core::{ids::RunId, protocol::ProtocolRun};
 
-use super::{TABLE, archived, read, sql};
+use super::{TABLE, read, sql};
 use crate::{
     db::{Tx, dialect::args},
     store::{StoreError, record::Record, touched},
@@ -23,7 +23,7 @@ pub struct ByHand<'a> {
 /// Writes what a person changed about a run.
 pub async fn change(tx: &mut Tx, id: RunId, to: ByHand<'_>, now: i64) -> Result<ProtocolRun, StoreError> {
     let values = args![to.description, to.auto_advance, to.base_branch, now, id.0];
-    let row = tx.first(sql::CHANGE_BY_HAND, values).await?.ok_or_else(|| archived(id))?;
+    let row = tx.first(sql::CHANGE_BY_HAND, values).await?.ok_or(StoreError::RunArchived(id))?;
     read(&Record::numbered(TABLE, "id", row))
 }
 
@@ -43,5 +43,5 @@ pub async fn edit_spec(
     now: i64,
 ) -> Result<(), StoreError> {
     let values = args![template_config.to_string(), spec_hash, now, id.0];
-    touched(tx.execute(sql::EDIT_SPEC, values).await?, || archived(id))
+    touched(tx.execute(sql::EDIT_SPEC, values).await?, || StoreError::RunArchived(id))
 }
