@@ -14,6 +14,7 @@ use crate::{
 };
 
 mod access;
+mod meta;
 mod problem;
 mod project;
 mod protocol;
@@ -25,6 +26,7 @@ mod tests;
 mod time;
 
 pub use access::{MeOut, NewSession, NewToken, ProjectTokenOut, SessionOut, TokenOut, TokenScope};
+pub use meta::{EngineOut, Version};
 pub use problem::{FieldError, Problem};
 pub use project::{Confirm, NewProject, NewSecrets, ProjectChange, SecretSet, SecretText, SecretValue};
 pub use protocol::{

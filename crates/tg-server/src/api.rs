@@ -17,6 +17,8 @@ mod extract;
 mod fields;
 mod gate;
 pub mod health;
+mod meta;
+mod metrics;
 mod page;
 mod projects;
 mod protocols;
@@ -38,7 +40,7 @@ use self::route::Routes;
 pub use self::{
     auth::Keeper,
     error::ApiError,
-    health::Facts,
+    health::{Facts, KnownEngine},
     route::{Access, Rules},
     serve::{Limits, Peer, make_room, serve},
 };
@@ -103,6 +105,8 @@ impl Door {
 fn all() -> Routes {
     Routes::new()
         .merge(health::routes())
+        .merge(meta::routes())
+        .merge(metrics::routes())
         .merge(document::routes())
         .merge(reference::routes())
         .merge(projects::routes())

@@ -102,6 +102,8 @@ pub struct Config {
     pub log_level: String,
     /// Log as JSON lines.
     pub log_json: bool,
+    /// Where traces are sent; `None` = nowhere. May hold a password.
+    pub otlp_endpoint: Option<Secret<String>>,
     /// Our own binary, for hidden commands (`__supervise`, `__dummy`).
     pub own_binary: PathBuf,
     /// PATH of the server, where engines and git are looked up.
@@ -286,6 +288,7 @@ impl Config {
             run_log_retention: from.days("TASKSGODZILLA_RUN_LOG_RETENTION_DAYS", 1..=36_500)?,
             log_level: from.log_filter("TASKSGODZILLA_LOG_LEVEL")?,
             log_json: from.boolean("TASKSGODZILLA_LOG_JSON")?,
+            otlp_endpoint: from.otlp_endpoint()?,
             own_binary: inputs.own_binary.clone(),
             search_path: from.search_path(),
             failpoint: from.failpoint(),
@@ -339,6 +342,22 @@ impl Lookup<'_> {
         match crate::seal::check_keys(&text) {
             Ok(()) => Ok(Some(text)),
             Err(error) => Err(self.bad(crate::seal::VARIABLE, &error.to_string())),
+        }
+    }
+
+    fn otlp_endpoint(&mut self) -> Result<Option<Secret<String>>, ConfigError> {
+        const VARIABLE: &str = "TASKSGODZILLA_OTLP_ENDPOINT";
+        let Some(url) = self.text(VARIABLE)? else { return Ok(None) };
+        if !cfg!(feature = "otlp") {
+            return Err(self.bad(
+                VARIABLE,
+                "this build cannot send traces; unset it, or use a build with the feature `otlp`",
+            ));
+        }
+        if ["http://", "https://"].iter().any(|scheme| url.starts_with(scheme)) {
+            Ok(Some(Secret::new(url)))
+        } else {
+            Err(self.bad(VARIABLE, "must begin with http:// or https://"))
         }
     }
 

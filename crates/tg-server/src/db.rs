@@ -73,6 +73,11 @@ pub enum DbError {
     Sqlx(#[from] sqlx::Error),
 }
 
+/// Number of the newest schema this binary knows; a migrated database has it.
+pub fn newest_schema() -> i64 {
+    migrations::newest()
+}
+
 impl Db {
     /// Opens (and on SQLite creates) the database; does not migrate. `url` is `sqlite:<path>` or
     /// `postgres://…`; `pool` is the number of connections for readers (SQLite) or in all (Postgres).

@@ -28,7 +28,12 @@ const DRAIN: Duration = Duration::from_secs(25);
 
 /// A new owner: leases of an earlier process are never taken for ours.
 pub fn new_owner() -> String {
-    format!("{}:{}:{}", host(), std::process::id(), uuid::Uuid::now_v7())
+    format!("{}:{}", name(), uuid::Uuid::now_v7())
+}
+
+/// What workers of this process call themselves: `host:pid`.
+pub fn name() -> String {
+    format!("{}:{}", host(), std::process::id())
 }
 
 fn host() -> String {

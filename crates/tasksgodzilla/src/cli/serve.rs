@@ -13,9 +13,9 @@ use std::{
 
 use clap::Args;
 use serde_json::json;
-use tg_core::wire::EngineCheck;
+use tg_core::wire::EngineOut;
 use tg_server::{
-    api::{self, Facts, Keeper, Limits},
+    api::{self, Facts, Keeper, KnownEngine, Limits},
     config::Config,
     worker,
 };
@@ -76,7 +76,7 @@ pub async fn run(global: &Global, args: ServeArgs, output: &Output) -> Result<()
     let limits = Limits { connections, ..Limits::default() };
     let server = tokio::spawn(api::serve(listener, router, limits, stop.clone()));
     let worker = (!args.no_worker).then(|| tokio::spawn(worker::run(app.clone(), stop.clone())));
-    facts.set_workers(i64::from(worker.is_some()));
+    facts.set_workers(i64::from(worker.is_some()), &worker::name());
     tokio::spawn(look_at_engines(app.config.as_ref().clone(), facts.clone(), stop.clone()));
 
     let url = UrlFile::write(&app.config.home.serve_url(), &format!("http://{}", reachable(address)))?;
@@ -286,10 +286,16 @@ async fn look_at_engines(config: Config, facts: Facts, stop: CancellationToken) 
         facts.set_engines(
             found
                 .iter()
-                .map(|engine| EngineCheck {
-                    id: engine.id.to_owned(),
-                    available: engine.path.is_ok(),
-                    version: engine.version.clone(),
+                .map(|found| KnownEngine {
+                    engine: EngineOut {
+                        id: found.id.to_owned(),
+                        display_name: found.card.name.to_owned(),
+                        kind: found.card.kind.to_owned(),
+                        default_model: found.card.default_model.map(str::to_owned),
+                        available: found.path.is_ok(),
+                        reason: found.path.as_ref().err().cloned(),
+                    },
+                    version: found.version.clone(),
                 })
                 .collect(),
         );

@@ -7,40 +7,70 @@ use std::{
 };
 
 use axum::{Json, extract::State, http::StatusCode};
-use tg_core::{
-    job::JobStatus,
-    wire::{DatabaseCheck, DiskCheck, EngineCheck, Health, QueueCheck, Readiness, Ready, ReadyChecks},
+use tg_core::wire::{
+    DatabaseCheck, DiskCheck, EngineCheck, EngineOut, Health, QueueCheck, Readiness, Ready, ReadyChecks,
 };
-
 use utoipa_axum::routes;
 
-use super::{Door, route::Routes};
-use crate::{app::App, queue, store::StoreError};
+use super::{Door, metrics::LastLook, route::Routes};
+use crate::{
+    app::App,
+    queue::depth::{self, Depth},
+    store::StoreError,
+};
 
 /// What the process knows of itself; cheap to clone, shared with whoever refreshes it.
 #[derive(Debug, Clone, Default)]
-pub struct Facts(Arc<RwLock<Known>>);
+pub struct Facts {
+    known: Arc<RwLock<Known>>,
+    last_look: LastLook,
+}
 
 #[derive(Debug, Default)]
 struct Known {
-    engines: Vec<EngineCheck>,
+    engines: Vec<KnownEngine>,
     workers: i64,
+    worker_name: String,
+}
+
+/// An engine as it was found at the last look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownEngine {
+    /// As people are told.
+    pub engine: EngineOut,
+    /// What it says of its version.
+    pub version: Option<String>,
 }
 
 impl Facts {
     /// Replaces what is known of the engines.
-    pub fn set_engines(&self, engines: Vec<EngineCheck>) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).engines = engines;
+    pub fn set_engines(&self, engines: Vec<KnownEngine>) {
+        self.known.write().unwrap_or_else(PoisonError::into_inner).engines = engines;
     }
 
-    /// Says how many workers live in this process.
-    pub fn set_workers(&self, workers: i64) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).workers = workers;
+    /// Says how many workers live in this process, and what they call themselves (`host:pid`).
+    pub fn set_workers(&self, workers: i64, name: &str) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.workers = workers;
+        name.clone_into(&mut known.worker_name);
     }
 
-    fn get(&self) -> (Vec<EngineCheck>, i64) {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        (known.engines.clone(), known.workers)
+    /// What is known of the engines.
+    pub(super) fn engines(&self) -> Vec<KnownEngine> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).engines.clone()
+    }
+
+    /// Workers of this process, at work or not, and those of others that hold a live lease.
+    pub(super) fn workers_alive(&self, depth: &Depth) -> i64 {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let is_other = |name: &&String| known.workers == 0 || **name != known.worker_name;
+        let others = depth.workers.iter().filter(is_other).count();
+        known.workers + i64::try_from(others).unwrap_or(i64::MAX)
+    }
+
+    /// The last look of `/metrics` at the database.
+    pub(super) const fn last_look(&self) -> &LastLook {
+        &self.last_look
     }
 }
 
@@ -48,10 +78,7 @@ impl Facts {
 pub const DISK_LEAST: u64 = 100 * 1024 * 1024;
 
 /// A check that takes longer has failed.
-const CHECK_LIMIT: Duration = Duration::from_secs(5);
-
-/// Jobs looked at for the queue check.
-const QUEUE_SAMPLE: i64 = 1000;
+const CHECK_LIMIT: Duration = Duration::from_secs(2);
 
 /// Routes of this resource.
 pub fn routes() -> Routes {
@@ -69,28 +96,37 @@ async fn health() -> Json<Health> {
     (status = 200, description = "Ready, or degraded", body = Ready),
     (status = 503, description = "Database, queue or disk fails", body = Ready)))]
 async fn ready(State(door): State<Door>) -> (StatusCode, Json<Ready>) {
-    let (engines, workers) = door.facts.get();
     let began = Instant::now();
-    let (db, queue) = match tokio::time::timeout(CHECK_LIMIT, waiting(&door.app)).await {
-        Ok(Ok((count, oldest))) => {
-            (true, QueueCheck { ok: true, waiting: count, oldest_seconds: oldest, workers })
-        }
+    let depth = match tokio::time::timeout(CHECK_LIMIT, look(&door.app)).await {
+        Ok(Ok(depth)) => Some(depth),
         Ok(Err(error)) => {
             tracing::error!(%error, "the queue cannot be read");
-            (false, QueueCheck { ok: false, waiting: 0, oldest_seconds: 0, workers })
+            None
         }
         Err(_) => {
             tracing::error!("the queue cannot be read: the database does not answer");
-            (false, QueueCheck { ok: false, waiting: 0, oldest_seconds: 0, workers })
+            None
         }
     };
+    let is_read = depth.is_some();
+    let depth = depth.unwrap_or_default();
+    let engines = door.facts.engines().into_iter().map(|found| EngineCheck {
+        id: found.engine.id,
+        available: found.engine.available,
+        version: found.version,
+    });
     let latency_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let free_bytes = free_bytes(&door.app.config.home.root);
     let checks = ReadyChecks {
-        db: DatabaseCheck { ok: db, latency_ms },
-        queue,
+        db: DatabaseCheck { ok: is_read, latency_ms },
+        queue: QueueCheck {
+            ok: is_read,
+            waiting: depth.queued,
+            oldest_seconds: depth.oldest_seconds,
+            workers: door.facts.workers_alive(&depth),
+        },
         redis: None,
-        engines,
+        engines: engines.collect(),
         disk: DiskCheck { ok: free_bytes >= DISK_LEAST, free_bytes },
     };
     let ready = checks.into_ready();
@@ -101,13 +137,9 @@ async fn ready(State(door): State<Door>) -> (StatusCode, Json<Ready>) {
     (status, Json(ready))
 }
 
-/// Jobs that are due, and for how many seconds the oldest has been.
-async fn waiting(app: &App) -> Result<(i64, i64), StoreError> {
+async fn look(app: &App) -> Result<Depth, StoreError> {
     let mut tx = app.db.read().await?;
-    let jobs = queue::list(&mut tx, Some(JobStatus::Queued), QUEUE_SAMPLE).await?;
-    let now = queue::now(&mut tx).await?;
-    let oldest = jobs.iter().map(|job| (now - job.run_at).max(0) / 1000).max().unwrap_or(0);
-    Ok((i64::try_from(jobs.len()).unwrap_or(i64::MAX), oldest))
+    depth::depth(&mut tx).await
 }
 
 /// Bytes an unprivileged process may still write below this directory; 0 when it cannot be asked.

@@ -79,7 +79,11 @@ pub static SETTINGS: &[Setting] = &[
         "auto",
         "Whether the session cookie is sent over https only; `auto`: when the public address is https.",
     ),
-    setting("TASKSGODZILLA_METRICS_AUTH", "false", "`/metrics` wants a bearer."),
+    setting(
+        "TASKSGODZILLA_METRICS_AUTH",
+        "false",
+        "`/metrics` wants the admin's token. Without it `/metrics` is open, and shows nothing that belongs to a project.",
+    ),
     setting(
         "TASKSGODZILLA_RATE_LIMIT_PER_SECOND",
         "3000",
@@ -115,6 +119,11 @@ pub static SETTINGS: &[Setting] = &[
         "`error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,tg_server::git=debug`.",
     ),
     setting("TASKSGODZILLA_LOG_JSON", "false", "Write log lines as JSON."),
+    setting(
+        "TASKSGODZILLA_OTLP_ENDPOINT",
+        "",
+        "Base URL of an OTLP/HTTP collector that traces are sent to, such as `http://127.0.0.1:4318`. Without it nothing is sent.",
+    ),
     setting(
         "PROTOCOL_PLANNING_MODEL",
         "",

@@ -21,6 +21,11 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (9, "tallies", include_str!("migrations/0009_tallies.sql")),
 ];
 
+/// Number of the newest migration of this binary.
+pub(super) fn newest() -> i64 {
+    MIGRATIONS.last().map_or(0, |(version, _, _)| *version)
+}
+
 fn migrator(postgres: bool) -> Migrator {
     let migrations = MIGRATIONS.iter().map(|(version, name, text)| {
         // Safe: the text is part of this binary.
@@ -51,7 +56,7 @@ pub(super) async fn run(db: &Db) -> Result<(), DbError> {
 }
 
 fn explain(error: MigrateError) -> DbError {
-    let known = MIGRATIONS.last().map_or(0, |(version, _, _)| *version);
+    let known = newest();
     if let MigrateError::VersionMissing(found) = error
         && found > known
     {

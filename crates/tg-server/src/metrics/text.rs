@@ -57,6 +57,11 @@ impl Text {
         }
     }
 
+    /// A remark for people; scrapers skip it. `what` is one line of ours.
+    pub fn note(&mut self, what: &'static str) {
+        writeln!(self.0, "# {what}").expect(TEXT);
+    }
+
     /// The whole text.
     pub fn into_string(self) -> String {
         self.0

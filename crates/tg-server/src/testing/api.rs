@@ -46,9 +46,14 @@ pub struct Got {
 impl Api {
     /// The door of this application.
     pub fn new(app: &App) -> Self {
+        Self::with_facts(app, Facts::default())
+    }
+
+    /// The door of this application, of a process that knows these facts.
+    pub fn with_facts(app: &App, facts: Facts) -> Self {
         let admin = AdminToken::Setting(Digest::of(ADMIN));
         let keeper = Keeper::new(&app.config, admin, SocketAddr::from(([127, 0, 0, 1], 8010)));
-        Self { router: api::router(app.clone(), Facts::default(), keeper) }
+        Self { router: api::router(app.clone(), facts, keeper) }
     }
 
     /// The router itself, for a test that serves it on a socket.

@@ -13,6 +13,7 @@ mod git;
 mod git_hostile;
 mod house;
 mod journey;
+mod metrics;
 mod paths;
 mod process;
 mod queue;
