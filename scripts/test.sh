@@ -15,6 +15,8 @@ trap 'rm -f "$log"' EXIT
 failed=0
 cargo test --workspace --locked --lib --bins --tests --examples \
     --features tasksgodzilla/failpoints --no-fail-fast -- "$@" 2>&1 | tee "$log" || failed=1
+# Traces are a feature of their own; its libraries are built for this alone.
+cargo test --locked -p tg-server --features otlp --test it -- otlp:: 2>&1 | tee -a "$log" || failed=1
 cargo test --workspace --locked --features tasksgodzilla/failpoints --doc 2>&1 | tee -a "$log" || failed=1
 
 awk '/^test result:/ { passed += $4; failed += $6; ignored += $8; suites += 1 }

@@ -19,6 +19,7 @@ mod gate;
 pub mod health;
 mod meta;
 mod metrics;
+mod observe;
 mod page;
 mod projects;
 mod protocols;

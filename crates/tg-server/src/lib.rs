@@ -1,7 +1,7 @@
 //! Everything in TasksGodzilla that touches the world: database, queue, engines, git, worker, doors.
 //!
 //! Floors, from the ground: base (`app config credential db failpoint log metrics paths process redact
-//! seal secret wake`), adapters (`store queue engine git`), use (`flow jobs`), doors (`api worker`). A floor
+//! seal secret trace wake`), adapters (`store queue engine git`), use (`flow jobs`), doors (`api worker`). A floor
 //! imports only floors below it and `tg-core`; adapters never import each other; `jobs` and `flow` never import
 //! each other.
 
@@ -26,5 +26,6 @@ pub mod secret;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod trace;
 pub mod wake;
 pub mod worker;

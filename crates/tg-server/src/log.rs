@@ -1,11 +1,26 @@
-//! Sets up tracing: to standard error, for people or as JSON lines, every line redacted.
+//! Sets up tracing: to standard error, for people or as JSON lines, every line redacted as a whole.
 //! Decides nothing about what is logged.
+//!
+//! A line carries the ids of the spans around it: of the request, the job, the engine call. Those spans
+//! are opened at the highest level, so that a quieter log still says what its lines are about.
 
-use std::io::{self, Write};
+mod line;
 
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+use std::{
+    io::{self, Write as _},
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use crate::{config::Config, redact::Redactor};
+use tracing::{Event, Subscriber, span, span::Id};
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    layer::{Context, SubscriberExt as _},
+    registry::LookupSpan,
+    util::SubscriberInitExt as _,
+};
+
+use self::line::Fields;
+use crate::{config::Config, redact::Redactor, trace};
 
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -15,80 +30,97 @@ pub enum LogError {
     Filter(#[from] tracing_subscriber::filter::ParseError),
     /// Somebody set it up before.
     #[error("logging is set up already: {0}")]
-    Twice(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Twice(#[source] tracing_subscriber::util::TryInitError),
+    /// Traces cannot be sent.
+    #[error(transparent)]
+    Trace(#[from] trace::TraceError),
 }
 
-/// Sends log lines of this process to standard error, secrets of `config` taken out.
-/// `colour` allows escape sequences (a terminal that wants them).
+/// Sends log lines of this process to standard error, secrets of `config` taken out, and its traces
+/// where the settings say. `colour` allows escape sequences (a terminal that wants them).
 pub fn init(config: &Config, colour: bool) -> Result<(), LogError> {
     let filter = EnvFilter::try_new(&config.log_level)?;
-    let lines = Lines { redactor: Redactor::new(&config.secrets()) };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines);
-    if config.log_json {
-        builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
-    } else {
-        builder.with_ansi(colour).try_init()
-    }
-    .map_err(LogError::Twice)
+    let form = match (config.log_json, colour) {
+        (true, _) => Form::Json,
+        (false, true) => Form::Colour,
+        (false, false) => Form::Plain,
+    };
+    let lines = Lines::new(form, Redactor::new(&config.secrets()), Out::StandardError);
+    let registry = tracing_subscriber::registry().with(lines.with_filter(filter));
+    registry.with(trace::sender(config)?).try_init().map_err(LogError::Twice)
 }
 
-/// Makes one writer per line.
-struct Lines {
+/// How a line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// For machines.
+    Json,
+    /// For people.
+    Plain,
+    /// For people at a terminal.
+    Colour,
+}
+
+/// Where lines go.
+#[derive(Debug, Clone)]
+pub enum Out {
+    /// Standard error.
+    StandardError,
+    /// Kept, for a test.
+    Kept(Arc<Mutex<Vec<String>>>),
+}
+
+/// Writes one line per event.
+pub struct Lines {
+    form: Form,
     redactor: Redactor,
+    out: Out,
 }
 
-/// Collects one line and writes it redacted when the line is complete.
-struct Line<'a> {
-    redactor: &'a Redactor,
-    bytes: Vec<u8>,
-}
-
-impl<'a> MakeWriter<'a> for Lines {
-    type Writer = Line<'a>;
-
-    fn make_writer(&'a self) -> Self::Writer {
-        Line { redactor: &self.redactor, bytes: Vec::new() }
+impl Lines {
+    /// Lines of this form.
+    pub const fn new(form: Form, redactor: Redactor, out: Out) -> Self {
+        Self { form, redactor, out }
     }
 }
 
-impl Write for Line<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
+    fn on_new_span(&self, attributes: &span::Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        if let Some(span) = context.span(id) {
+            let mut fields = Fields::default();
+            attributes.record(&mut fields);
+            span.extensions_mut().insert(fields);
+        }
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+    fn on_record(&self, id: &Id, values: &span::Record<'_>, context: Context<'_, S>) {
+        if let Some(span) = context.span(id)
+            && let Some(fields) = span.extensions_mut().get_mut::<Fields>()
+        {
+            values.record(fields);
+        }
     }
-}
 
-impl Line<'_> {
-    fn redacted(&self) -> String {
-        self.redactor.text(&String::from_utf8_lossy(&self.bytes))
-    }
-}
-
-impl Drop for Line<'_> {
-    fn drop(&mut self) {
-        let text = self.redacted();
-        // A log line that cannot be written has nowhere left to be reported.
-        drop(io::stderr().lock().write_all(text.as_bytes()));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::secret::Secret;
-
-    #[test]
-    fn a_line_is_redacted_whole_however_it_was_written() {
-        let lines = Lines { redactor: Redactor::new(&[Secret::new("hunter2-hunter2".to_owned())]) };
-        let mut line = lines.make_writer();
-        line.write_all(b"key=hunter2-").unwrap();
-        line.write_all(b"hunter2 done\n").unwrap();
-        let text = line.redacted();
-        assert!(!text.contains("hunter2") && text.contains("done"), "{text}");
-        line.bytes.clear();
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        // The inner span wins over the outer one, the event over both.
+        for span in context.event_scope(event).into_iter().flatten().collect::<Vec<_>>().iter().rev() {
+            if let Some(known) = span.extensions().get::<Fields>() {
+                fields.add(known);
+            }
+        }
+        event.record(&mut fields);
+        let meta = event.metadata();
+        let line = match self.form {
+            Form::Json => fields.json(*meta.level(), meta.target()),
+            Form::Plain => fields.text(*meta.level(), meta.target(), false),
+            Form::Colour => fields.text(*meta.level(), meta.target(), true),
+        };
+        let line = self.redactor.text(&line);
+        match &self.out {
+            // A log line that cannot be written has nowhere left to be reported.
+            Out::StandardError => drop(io::stderr().lock().write_all(format!("{line}\n").as_bytes())),
+            Out::Kept(lines) => lines.lock().unwrap_or_else(PoisonError::into_inner).push(line),
+        }
     }
 }

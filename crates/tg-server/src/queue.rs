@@ -22,6 +22,7 @@ use crate::{
         record::{Record, json_text},
         touched,
     },
+    trace,
 };
 #[cfg(feature = "testing")]
 pub(crate) use sql::ALL;
@@ -60,6 +61,10 @@ pub struct Lease {
     pub project: Option<ProjectId>,
     /// Request that queued it.
     pub request_id: Option<String>,
+    /// Run it is about.
+    pub run: Option<RunId>,
+    /// `traceparent` of what queued it.
+    pub trace: Option<String>,
 }
 
 impl Lease {
@@ -167,6 +172,7 @@ pub async fn enqueue(
             subject.run.map(|id| id.0),
             subject.step.map(|id| id.0),
             now,
+            trace::context(),
         ];
         let row = match tx.first(sql::ENQUEUE, values).await? {
             Some(row) => Some(row),
@@ -210,6 +216,8 @@ pub async fn claim(
                     owner: owner.to_owned(),
                     project: row.maybe_int("project_id")?.map(ProjectId),
                     request_id: row.maybe_text("request_id")?,
+                    run: row.maybe_int("protocol_run_id")?.map(RunId),
+                    trace: row.maybe_text("trace_ctx")?,
                 }));
             }
             Err(StoreError::Corrupt { .. }) => discard(tx, &row, now).await?,

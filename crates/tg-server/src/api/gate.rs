@@ -14,15 +14,16 @@ use axum::{
 use futures_util::FutureExt as _;
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout};
+use tracing::Instrument as _;
 
 use super::{
     Door, auth,
     caller::{Called, Caller, Key},
     error::{ApiError, Refusal},
+    observe::Told,
     page,
     route::Access,
 };
-use crate::metrics;
 
 /// Most bytes of a body.
 pub const BODY_MOST: usize = 1024 * 1024;
@@ -39,19 +40,22 @@ const NEXT_CURSOR: HeaderName = HeaderName::from_static("x-next-cursor");
 pub async fn gate(State(door): State<Door>, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let request_id = request_id(request.headers());
-    let method = request.method().clone();
     let uri = request.uri().clone();
     let template = request.extensions().get::<MatchedPath>().cloned();
     let template = template.as_ref().map_or("unmatched", MatchedPath::as_str);
-    let mut response = match enter(&door, request, &request_id, template).await {
-        Ok(request) => answer(request, next).await,
-        Err(error) => error.into_response(),
+    let told = Told::new(&request, &request_id, template);
+    let answered = async {
+        match enter(&door, request, &request_id, template).await {
+            Ok(request) => answer(request, next).await,
+            Err(error) => error.into_response(),
+        }
     };
+    let mut response = answered.instrument(told.span.clone()).await;
     if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
         refusal.write(&mut response, &request_id);
     }
     finish(&mut response, &request_id, &uri);
-    metrics::request(template, method.as_str(), response.status().as_u16(), began.elapsed().as_secs_f64());
+    told.answered(template, response.status(), began.elapsed());
     response
 }
 

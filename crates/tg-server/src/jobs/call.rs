@@ -33,6 +33,7 @@ use tg_core::{
     status::ReasonCode,
     tokens,
 };
+use tracing::Instrument as _;
 
 /// A prompt as it is sent, with the fingerprints of what it was made of.
 #[derive(Debug, Clone)]
@@ -86,8 +87,19 @@ pub struct Made {
 
 /// Makes one call and waits for its end. A failed call is closed here, with its error.
 pub async fn make(attempt: &Attempt<'_>, chosen: &Chosen, ask: Ask<'_>) -> Result<Made, JobError> {
-    let Attempt { app, lease, cancel, subject, .. } = *attempt;
     let id = CallId(uuid::Uuid::now_v7().to_string());
+    let span = tracing::error_span!(
+        "engine_call",
+        run_id = %id.0,
+        engine = chosen.id(),
+        model = chosen.model.as_deref(),
+        phase = store::tally::phase(ask.kind)
+    );
+    made(attempt, chosen, ask, id).instrument(span).await
+}
+
+async fn made(attempt: &Attempt<'_>, chosen: &Chosen, ask: Ask<'_>, id: CallId) -> Result<Made, JobError> {
+    let Attempt { app, lease, cancel, subject, .. } = *attempt;
     let secrets = Secrets::of_project(app, subject.project.id).await?;
     let request = request(attempt, chosen, &ask, &id, &secrets)?;
     let wrap = wrap(app, subject, chosen, &request)?;
@@ -100,6 +112,7 @@ pub async fn make(attempt: &Attempt<'_>, chosen: &Chosen, ask: Ask<'_>) -> Resul
         log_bytes: app.config.run_log_max_bytes,
     };
     let watch: supervise::Watch = Arc::new(|_| {});
+    tracing::info!("engine call begins");
     let ended = supervise::call(
         &app.config,
         chosen.engine,
@@ -112,6 +125,7 @@ pub async fn make(attempt: &Attempt<'_>, chosen: &Chosen, ask: Ask<'_>) -> Resul
         watch,
     )
     .await;
+    tell_end(ended.outcome.as_ref().err());
     let usage = ended.usage.unwrap_or_else(|| estimate(&ask.prompt.text, ended.output_bytes));
     let engine_call = json!({
         "success": ended.outcome.is_ok(),
@@ -145,6 +159,18 @@ pub async fn make(attempt: &Attempt<'_>, chosen: &Chosen, ask: Ask<'_>) -> Resul
             }
             Err(failed(lease, chosen, &failure).with("call_id", id.0))
         }
+    }
+}
+
+fn tell_end(failure: Option<&EngineFailure>) {
+    match failure {
+        None => tracing::info!("engine call ended"),
+        Some(failure) => tracing::info!(
+            error = failure.message,
+            error_type = word(failure.kind),
+            error_category = ErrorCategory::Codex.as_str(),
+            "engine call failed"
+        ),
     }
 }
 

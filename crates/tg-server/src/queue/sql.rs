@@ -18,7 +18,7 @@ macro_rules! claim {
             $lock,
             ") UPDATE jobs SET state = 'started', attempts = attempts + 1, fence = fence + 1, lease_owner = $3, ",
             "lease_until = $4, started_at = $1 WHERE id IN (SELECT id FROM pick) AND state = 'queued' ",
-            "RETURNING id, kind, payload, run_at, attempts, max_attempts, fence, project_id, protocol_run_id, request_id"
+            "RETURNING id, kind, payload, run_at, attempts, max_attempts, fence, project_id, protocol_run_id, request_id, trace_ctx"
         )
     };
 }
@@ -113,8 +113,8 @@ statements! {
     PROJECT_OF_STEP = "SELECT p.id, p.project_id FROM step_runs s JOIN protocol_runs p ON p.id = s.protocol_run_id \
                        WHERE s.id = $1";
     ENQUEUE = "INSERT INTO jobs (id, kind, payload, state, priority, run_at, max_attempts, unique_key, concurrency_key, \
-               request_id, project_id, protocol_run_id, step_run_id, created_at) \
-               VALUES ($1, $2, $3, 'queued', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
+               request_id, project_id, protocol_run_id, step_run_id, created_at, trace_ctx) \
+               VALUES ($1, $2, $3, 'queued', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
                ON CONFLICT (unique_key) WHERE state IN ('queued', 'started') DO NOTHING RETURNING id";
     TWIN = "SELECT id FROM jobs WHERE unique_key = $1 AND state IN ('queued', 'started')";
     CLAIM_SQLITE = claim!("");

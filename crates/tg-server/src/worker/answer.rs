@@ -166,7 +166,8 @@ pub async fn run_of(tx: &mut Tx, job: &Job) -> Result<Option<RunId>, StoreError>
     })
 }
 
-const fn step_of(job: &Job) -> Option<tg_core::ids::StepId> {
+/// Step a job is about.
+pub const fn step_of(job: &Job) -> Option<tg_core::ids::StepId> {
     match job {
         Job::ExecuteStep { step_run_id } | Job::CheckQuality { step_run_id } => Some(*step_run_id),
         Job::PlanProtocol { .. } | Job::OpenPullRequest { .. } | Job::Maintenance => None,

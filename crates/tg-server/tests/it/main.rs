@@ -13,7 +13,10 @@ mod git;
 mod git_hostile;
 mod house;
 mod journey;
+mod log;
 mod metrics;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod paths;
 mod process;
 mod queue;

@@ -6,7 +6,7 @@ use super::{Source, none, sources};
 fn floor(module: &str) -> Option<u8> {
     Some(match module {
         "app" | "config" | "credential" | "db" | "failpoint" | "log" | "metrics" | "paths" | "process"
-        | "redact" | "seal" | "secret" | "wake" => 1,
+        | "redact" | "seal" | "secret" | "trace" | "wake" => 1,
         "store" | "queue" | "engine" | "git" => 2,
         "flow" | "jobs" => 3,
         "api" | "worker" => 4,
