@@ -23,9 +23,11 @@ mod observe;
 mod page;
 mod projects;
 mod protocols;
+mod queues;
 mod reference;
 mod review;
 mod route;
+mod runs;
 mod serve;
 mod session;
 mod steps;
@@ -118,6 +120,8 @@ fn all() -> Routes {
         .merge(protocols::routes())
         .merge(steps::routes())
         .merge(actions::routes())
+        .merge(runs::routes())
+        .merge(queues::routes())
 }
 
 /// The API's document.

@@ -50,6 +50,14 @@ impl Root {
         Ok(bytes)
     }
 
+    /// Opens a file to be read piece by piece.
+    ///
+    /// # Errors
+    /// When it is missing, no regular file, or not beneath the root.
+    pub fn reader(&self, relative: &Path) -> io::Result<File> {
+        self.open_file(relative, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty())
+    }
+
     /// Writes a file whole: temporary name, fsync, rename. Makes missing parents.
     ///
     /// # Errors

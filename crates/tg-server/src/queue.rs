@@ -33,7 +33,7 @@ mod list;
 mod sql;
 
 pub use count::{Counts, count_in, counts, is_due as counting_is_due, prune};
-pub use list::{Filter, list, live, load, load_locked, page};
+pub use list::{Filter, has_newer, list, live, load, load_locked, page};
 
 const TABLE: &str = "jobs";
 /// What a job that no code of this binary understands ends with.
@@ -92,6 +92,8 @@ pub struct JobRow {
     pub priority: i64,
     /// Project.
     pub project_id: Option<ProjectId>,
+    /// Run it is about.
+    pub protocol_run_id: Option<RunId>,
     /// Attempts made.
     pub attempts: i64,
     /// Attempts it gets.

@@ -8,6 +8,8 @@ mod tests;
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use crate::secret::Secret;
 
 /// What stands where a secret stood.
@@ -65,6 +67,43 @@ impl Redactor {
         lossless(&self.known.replace(text.as_bytes()))
     }
 
+    /// Redacts a piece of a text whose sender cuts it where he likes: what may be the end of a known value
+    /// at its start, or the beginning of one at its end, goes as well.
+    pub fn piece(&self, bytes: &[u8]) -> Vec<u8> {
+        let (head, tail) = self.known.edges(bytes);
+        let mut out = Vec::with_capacity(bytes.len());
+        if head > 0 {
+            out.extend_from_slice(MARK.as_bytes());
+        }
+        out.extend(pattern::redact(&self.known.replace(&bytes[head..tail])));
+        if tail < bytes.len() {
+            out.extend_from_slice(MARK.as_bytes());
+        }
+        out
+    }
+
+    /// Redacts every text in a JSON value, keys left alone; a text is judged together with its key.
+    pub fn json(&self, value: Value) -> Value {
+        match value {
+            Value::String(text) => Value::String(self.text(&text)),
+            Value::Array(items) => items.into_iter().map(|item| self.json(item)).collect(),
+            Value::Object(fields) => {
+                let judged = |key: &str, value| match value {
+                    Value::String(_) if pattern::is_secret_key(key) => Value::from(MARK),
+                    other => self.json(other),
+                };
+                fields
+                    .into_iter()
+                    .map(|(key, value)| {
+                        let value = judged(&key, value);
+                        (key, value)
+                    })
+                    .collect()
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => value,
+        }
+    }
+
     /// Redacts bytes that come in pieces.
     pub fn stream(&self) -> Stream {
         Stream { redactor: self.clone(), pending: Vec::new() }
@@ -100,6 +139,26 @@ impl Known {
             }
         }
         out
+    }
+
+    /// What is left between a value that ends in these bytes and one that begins in them.
+    fn edges(&self, bytes: &[u8]) -> (usize, usize) {
+        let (mut head, mut tail) = (0, bytes.len());
+        for form in &self.forms {
+            let most = form.len().saturating_sub(1).min(bytes.len());
+            if bytes.len() >= SHORTEST && form.windows(bytes.len()).any(|part| part == bytes) {
+                return (bytes.len(), bytes.len());
+            }
+            for length in SHORTEST..=most {
+                if bytes.starts_with(&form[form.len() - length..]) {
+                    head = head.max(length);
+                }
+                if bytes.ends_with(&form[..length]) {
+                    tail = tail.min(bytes.len() - length);
+                }
+            }
+        }
+        (head, tail.max(head))
     }
 
     /// Moves a cut back so that no known value, whole or begun, lies across it.

@@ -48,6 +48,15 @@ pub enum ApiError {
         /// Cause and remedy.
         detail: String,
     },
+    /// What is said of one route only: status, code and sentence.
+    Coded {
+        /// Status.
+        status: StatusCode,
+        /// Stable word.
+        code: &'static str,
+        /// Cause and remedy.
+        detail: String,
+    },
     /// The lifecycle does not allow it.
     Refused(Refused),
     /// Fields that do not hold.
@@ -114,6 +123,7 @@ impl ApiError {
                 | Refused::QaAlreadyQueued { .. },
             ) => StatusCode::CONFLICT,
             Self::Demand { .. } => StatusCode::BAD_REQUEST,
+            Self::Coded { status, .. } => *status,
             Self::Invalid(_) | Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Precondition => StatusCode::PRECONDITION_FAILED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -135,7 +145,7 @@ impl ApiError {
             Self::Forbidden => "forbidden",
             Self::WrongHost => "wrong_host",
             Self::WrongOrigin => "wrong_origin",
-            Self::Conflict { code, .. } | Self::Demand { code, .. } => code,
+            Self::Conflict { code, .. } | Self::Demand { code, .. } | Self::Coded { code, .. } => code,
             Self::Refused(Refused::IllegalTransition { .. }) => "illegal_transition",
             Self::Refused(Refused::StepAlreadyActive { .. }) => "step_already_active",
             Self::Refused(Refused::QaAlreadyQueued { .. }) => "qa_already_queued",
@@ -156,7 +166,10 @@ impl ApiError {
 
     fn detail(&self) -> String {
         let fixed = match self {
-            Self::NotFound(detail) | Self::Conflict { detail, .. } | Self::Demand { detail, .. } => {
+            Self::NotFound(detail)
+            | Self::Conflict { detail, .. }
+            | Self::Demand { detail, .. }
+            | Self::Coded { detail, .. } => {
                 return detail.clone();
             }
             Self::Refused(refused) => return refused.to_string(),
@@ -179,7 +192,9 @@ impl ApiError {
             Self::Precondition => "the object has changed since it was read; read it again",
             Self::TooLarge => "the body is longer than 1 MiB",
             Self::Slow => "the body did not arrive in time; send it again",
-            Self::MediaType => "the body must be JSON; send `Content-Type: application/json`",
+            Self::MediaType => {
+                "the body has the wrong type; send the `Content-Type` that /docs names for this route"
+            }
             Self::KeyReused => "this Idempotency-Key was used with another body; take a new key",
             Self::KeyInProgress => "a request with this Idempotency-Key is at work; try again",
             Self::Unavailable => "the database does not answer now; try again",
@@ -211,6 +226,7 @@ impl ApiError {
             | Self::NotFound(_)
             | Self::Conflict { .. }
             | Self::Demand { .. }
+            | Self::Coded { .. }
             | Self::Invalid(_)
             | Self::Precondition
             | Self::TooLarge

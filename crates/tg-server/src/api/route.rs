@@ -68,6 +68,19 @@ impl Routes {
         self.add(Access::Admin, route)
     }
 
+    /// The same routes under a further prefix, each with a name of its own.
+    #[must_use]
+    pub fn under(self, prefix: &str) -> Self {
+        let mut router = OpenApiRouter::new().nest(prefix, self.router);
+        for (path, item) in &mut router.get_openapi_mut().paths.paths {
+            for (method, operation) in operations(item) {
+                operation.operation_id = Some(name_of(&method, path));
+            }
+        }
+        let rules = self.rules.into_iter().map(|(path, rules)| (format!("{prefix}{path}"), rules)).collect();
+        Self { router, rules }
+    }
+
     /// Takes in the routes of a resource.
     #[must_use]
     pub fn merge(mut self, other: Self) -> Self {

@@ -246,7 +246,7 @@ pub fn keep_leftover(
     std::fs::write(folder.join("leftover.patch"), patch)?;
     Ok(store::artifact::NewArtifact {
         name: "leftover.patch".to_owned(),
-        kind: "patch".to_owned(),
+        kind: store::artifact::PATCH.to_owned(),
         path: "leftover.patch".to_owned(),
         sha256: tg_core::canonical::sha256_hex(patch),
         bytes: i64::try_from(patch.len()).unwrap_or(i64::MAX),

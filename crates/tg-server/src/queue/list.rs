@@ -2,7 +2,7 @@
 //! and no more of it than it shows; live jobs, which are few, are looked through.
 
 use tg_core::{
-    ids::{JobId, ProjectId},
+    ids::{JobId, ProjectId, RunId, StepId},
     job::{Job, JobStatus},
     scope::Scope,
 };
@@ -112,6 +112,11 @@ pub async fn live(tx: &mut Tx, work: &Job) -> Result<Option<JobId>, StoreError> 
     row.map(|row| Record::named(TABLE, "id", row).text("id").map(JobId)).transpose()
 }
 
+/// Whether a step has had a job after this one.
+pub async fn has_newer(tx: &mut Tx, step: StepId, id: &JobId) -> Result<bool, StoreError> {
+    Ok(tx.first(sql::NEWER_OF_STEP, args![step.0, &id.0]).await?.is_some())
+}
+
 fn is_unknown(row: &Record) -> Result<bool, StoreError> {
     Ok(row.maybe_text("last_error")?.as_deref() == Some(UNKNOWN))
 }
@@ -129,6 +134,7 @@ fn read(row: &Record, now: i64) -> Result<JobRow, StoreError> {
         status,
         priority: row.int("priority")?,
         project_id: row.maybe_int("project_id")?.map(ProjectId),
+        protocol_run_id: row.maybe_int("protocol_run_id")?.map(RunId),
         attempts: row.int("attempts")?,
         max_attempts: row.int("max_attempts")?,
         run_at,

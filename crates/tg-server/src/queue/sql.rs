@@ -46,7 +46,7 @@ macro_rules! list {
     ($($filter:literal),+ $(,)?) => {
         concat!(
             "SELECT id, kind, payload, state, priority, run_at, attempts, max_attempts, last_error, project_id, ",
-            "created_at, started_at, finished_at, queue, request_id, lease_owner, ",
+            "protocol_run_id, created_at, started_at, finished_at, queue, request_id, lease_owner, ",
             "(SELECT c.result FROM codex_runs c WHERE c.job_id = jobs.id ORDER BY c.attempt DESC, c.seq LIMIT 1) AS result, ",
             "(SELECT c.worker_id FROM codex_runs c WHERE c.job_id = jobs.id ORDER BY c.attempt DESC, c.seq LIMIT 1) AS worker_id ",
             "FROM jobs WHERE ",
@@ -142,6 +142,7 @@ statements! {
     EXPIRED_POSTGRES = expired!(" FOR UPDATE SKIP LOCKED");
     CANCEL = "UPDATE jobs SET state = 'cancelled', cancel_requested = 1, finished_at = $1, lease_owner = NULL, \
               lease_until = NULL WHERE unique_key = $2 AND state IN ('queued', 'started') RETURNING id";
+    NEWER_OF_STEP = "SELECT id FROM jobs WHERE step_run_id = $1 AND id > $2 LIMIT 1";
     LOAD = list!("id = $1 AND (CAST($2 AS BIGINT) IS NULL OR project_id = $2)");
     LIST = list!("id < $1 ORDER BY id DESC LIMIT $2");
     LIST_KIND = list!("kind = $1 AND id < $2 ORDER BY id DESC LIMIT $3");

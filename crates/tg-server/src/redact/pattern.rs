@@ -58,6 +58,12 @@ pub(super) fn redact(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
+/// A key whose value is a secret.
+pub(super) fn is_secret_key(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    KEYS.iter().any(|name| key.contains(name))
+}
+
 const fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
 }

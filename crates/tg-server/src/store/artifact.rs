@@ -55,6 +55,16 @@ pub enum Of {
     Step(StepId, Option<RunId>),
 }
 
+impl Artifact {
+    /// It lies in the folder of its call, not in the worktree.
+    pub fn is_in_call_folder(&self) -> bool {
+        self.file.kind == PATCH
+    }
+}
+
+/// Kind of what a dead attempt left, which is kept in the folder of the call that follows it.
+pub const PATCH: &str = "patch";
+
 mod sql {
     use crate::db::dialect::statements;
 
