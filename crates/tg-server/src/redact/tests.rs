@@ -124,3 +124,35 @@ proptest! {
         drop(shown);
     }
 }
+
+#[test]
+fn a_value_cut_in_pieces_is_taken_out_of_each() {
+    let secret = "correct-horse-battery";
+    let redactor = Redactor::new(&[Secret::new(secret.to_owned())]);
+    let piece = |text: &str| String::from_utf8(redactor.piece(text.as_bytes())).unwrap();
+    for cut in 0..=secret.len() {
+        let (head, tail) = secret.split_at(cut);
+        let shown = piece(&format!("say {head}")) + &piece(&format!("{tail} again"));
+        let longest = (0..secret.len())
+            .flat_map(|from| (from + 1..=secret.len()).map(move |to| (from, to)))
+            .filter(|(from, to)| shown.contains(&secret[*from..*to]))
+            .map(|(from, to)| to - from)
+            .max()
+            .unwrap_or_default();
+        assert!(longest < 4, "cut at {cut}: {shown}");
+        assert!(shown.starts_with("say ") && shown.ends_with(" again"), "{shown}");
+    }
+    assert_eq!(piece("horse"), "[redacted]", "a piece from within");
+    assert_eq!(piece("plain text\n"), "plain text\n");
+    assert_eq!(piece(""), "");
+}
+
+#[test]
+fn texts_within_json_are_redacted_with_their_keys() {
+    let redactor = Redactor::new(&[Secret::new("hunter2hunter2".to_owned())]);
+    let given = serde_json::json!({"a": ["x hunter2hunter2", 5, null], "api_key": "abc", "max_tokens": 7,
+        "nested": {"note": "password=open-sesame"}});
+    let expected = serde_json::json!({"a": ["x [redacted]", 5, null], "api_key": "[redacted]", "max_tokens": 7,
+        "nested": {"note": "password=[redacted]"}});
+    assert_eq!(redactor.json(given), expected);
+}

@@ -20,5 +20,6 @@ mod otlp;
 mod paths;
 mod process;
 mod queue;
+mod registry;
 mod store;
 mod worker;
