@@ -183,6 +183,21 @@ impl TestEnv {
         wait_for(shell.spawn().unwrap(), self.limit)
     }
 
+    /// Runs another program to its end, with nothing of ours in its environment.
+    pub fn run_program(&self, program: &Path, arguments: &[&str]) -> Ended {
+        let child = command(program)
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("HOME", self.path("user"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        wait_for(child.unwrap(), self.limit)
+    }
+
     /// Runs git in a directory of the test.
     pub fn git(&self, directory: &Path, arguments: &[&str]) -> String {
         let child = command("git")

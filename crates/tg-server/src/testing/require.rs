@@ -39,3 +39,13 @@ pub fn codex() -> Option<PathBuf> {
         }
     }
 }
+
+/// The program that makes requests from an API's document, if there is one; else as [`skip`] says.
+pub fn schemathesis() -> Option<PathBuf> {
+    let program = variable("TASKSGODZILLA_TEST_SCHEMATHESIS").map(PathBuf::from);
+    if program.as_ref().is_none_or(|path| !path.is_file()) {
+        skip("schemathesis", "set TASKSGODZILLA_TEST_SCHEMATHESIS, or use `make test`");
+        return None;
+    }
+    program
+}
