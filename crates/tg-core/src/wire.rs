@@ -14,6 +14,7 @@ use crate::{
 };
 
 mod access;
+mod event;
 mod meta;
 mod problem;
 mod project;
@@ -26,6 +27,7 @@ mod tests;
 mod time;
 
 pub use access::{MeOut, NewSession, NewToken, ProjectTokenOut, SessionOut, TokenOut, TokenScope};
+pub use event::ChainCheck;
 pub use meta::{EngineOut, Version};
 pub use problem::{FieldError, Problem};
 pub use project::{Confirm, NewProject, NewSecrets, ProjectChange, SecretSet, SecretText, SecretValue};

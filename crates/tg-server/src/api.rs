@@ -13,6 +13,7 @@ pub mod convert;
 mod diff;
 mod document;
 mod error;
+mod events;
 mod extract;
 mod fields;
 mod gate;
@@ -31,6 +32,8 @@ mod runs;
 mod serve;
 mod session;
 mod steps;
+mod stream;
+mod tail;
 mod tokens;
 mod write;
 
@@ -122,6 +125,8 @@ fn all() -> Routes {
         .merge(actions::routes())
         .merge(runs::routes())
         .merge(queues::routes())
+        .merge(events::routes())
+        .merge(stream::routes())
 }
 
 /// The API's document.

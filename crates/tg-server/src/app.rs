@@ -6,7 +6,7 @@ use std::sync::{
     atomic::{AtomicI64, Ordering},
 };
 
-use crate::{config::Config, db::Db, engine::sandbox::Sandbox, seal::Seal, wake::Wake};
+use crate::{config::Config, db::Db, engine::sandbox::Sandbox, feed::Feed, seal::Seal, wake::Wake};
 
 /// The running application.
 #[derive(Clone)]
@@ -21,6 +21,8 @@ pub struct App {
     pub wake: Wake,
     /// Seals and opens project secrets.
     pub seal: Seal,
+    /// News of the timeline for streams.
+    pub feed: Feed,
     /// Confinement found at start.
     pub sandbox: Arc<Sandbox>,
 }
@@ -43,6 +45,7 @@ impl App {
             db,
             clock: Clock::System,
             wake: Wake::default(),
+            feed: Feed::default(),
             sandbox: Arc::new(sandbox),
         }
     }

@@ -1,6 +1,6 @@
 //! Everything in TasksGodzilla that touches the world: database, queue, engines, git, worker, doors.
 //!
-//! Floors, from the ground: base (`app config credential db failpoint log metrics paths process redact
+//! Floors, from the ground: base (`app config credential db failpoint feed log metrics paths process redact
 //! seal secret trace wake`), adapters (`store queue engine git`), use (`flow jobs`), doors (`api worker`). A floor
 //! imports only floors below it and `tg-core`; adapters never import each other; `jobs` and `flow` never import
 //! each other.
@@ -12,6 +12,7 @@ pub mod credential;
 pub mod db;
 pub mod engine;
 pub mod failpoint;
+pub mod feed;
 pub mod flow;
 pub mod git;
 pub mod jobs;

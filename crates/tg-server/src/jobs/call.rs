@@ -350,6 +350,7 @@ async fn begin(attempt: &Attempt<'_>, chosen: &Chosen, ask: &Ask<'_>, id: &CallI
         store::review::set_sent(&mut tx, lease, id, &ask.prompt.review, now).await?;
     }
     tx.commit().await?;
+    app.wake.told();
     Ok(())
 }
 
@@ -399,6 +400,7 @@ pub async fn tell(attempt: &Attempt<'_>, events: &[Event]) -> Result<(), JobErro
         store::event::append(&mut tx, &context(lease, subject), event, app.clock.now()).await?;
     }
     tx.commit().await?;
+    app.wake.told();
     Ok(())
 }
 

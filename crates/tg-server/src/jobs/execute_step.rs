@@ -243,6 +243,7 @@ async fn begin(
     store::step::set_started(&mut tx, lease, step.id, &start_sha, now).await?;
     store::event::append(&mut tx, &call::context(lease, subject), &event, now).await?;
     tx.commit().await?;
+    app.wake.told();
     step.start_sha = Some(start_sha);
     Ok(())
 }

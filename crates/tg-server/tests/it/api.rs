@@ -2,8 +2,11 @@
 
 mod diff;
 mod document;
+mod events;
 mod frame;
 mod review;
+mod sse;
+mod stream;
 
 use tg_server::testing::app::TestApp;
 

@@ -17,6 +17,7 @@ use tg_server::{
     config::{Config, Inputs},
     db::{Db, Tx},
     engine::sandbox::Sandbox,
+    feed::Feed,
     seal::Seal,
     store::{call::NewCall, project::NewProject, protocol::NewRun},
     wake::Wake,
@@ -64,6 +65,7 @@ impl TestDatabase {
             db: self.db.clone(),
             clock: Clock::Fixed(Arc::new(AtomicI64::new(NOW))),
             wake: Wake::default(),
+            feed: Feed::default(),
             sandbox: Arc::new(Sandbox::Unavailable("not needed here".to_owned())),
         }
     }

@@ -15,6 +15,7 @@ use crate::{
     config::{Config, Inputs},
     db::Db,
     engine::sandbox::{self, Sandbox},
+    feed::Feed,
     git::sample,
     seal::Seal,
     secret::Secret,
@@ -118,6 +119,7 @@ impl Setup {
             db,
             clock: Clock::Fixed(clock.clone()),
             wake: Wake::default(),
+            feed: Feed::default(),
             sandbox: Arc::new(sandbox),
         };
         let remote_url = remote.display().to_string();

@@ -5,8 +5,8 @@ use super::{Source, none, sources};
 /// Floor of a module, from the ground; `None` for a module nobody has placed yet.
 fn floor(module: &str) -> Option<u8> {
     Some(match module {
-        "app" | "config" | "credential" | "db" | "failpoint" | "log" | "metrics" | "paths" | "process"
-        | "redact" | "seal" | "secret" | "trace" | "wake" => 1,
+        "app" | "config" | "credential" | "db" | "failpoint" | "feed" | "log" | "metrics" | "paths"
+        | "process" | "redact" | "seal" | "secret" | "trace" | "wake" => 1,
         "store" | "queue" | "engine" | "git" => 2,
         "flow" | "jobs" => 3,
         "api" | "worker" => 4,
