@@ -2,6 +2,7 @@
 //! configuration outside the worktree, typed refs and URLs, explicit refspecs. The `.git` an agent
 //! can write is never read.
 
+mod address;
 mod agent_view;
 mod builder;
 mod commit;
@@ -25,6 +26,7 @@ use tg_core::ids::{ProjectId, RunId};
 
 use crate::process::{ProcessError, Wrap};
 
+pub use address::Hosts;
 pub use builder::processes;
 pub use diff::{Beginning, FileChange, Span};
 pub use inspect::{Source, inspect};
@@ -70,6 +72,8 @@ pub struct Repository {
     /// What a call that talks to a remote is given (`PATH`, `HOME`, `SSH_AUTH_SOCK`, proxies); every
     /// other call gets nothing of it.
     pub environment: Vec<(String, String)>,
+    /// Which hosts a remote may lie on.
+    pub hosts: Hosts,
     /// Bare control git dir of the project.
     pub control: PathBuf,
     /// Where the project's repository comes from (`Project.git_url`).

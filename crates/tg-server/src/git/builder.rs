@@ -10,7 +10,11 @@ use std::{
 
 use tg_core::naming::{RemoteUrl, Transport};
 
-use super::{GitError, Repository, explain};
+use super::{
+    GitError, Repository,
+    address::{self, Hosts},
+    explain,
+};
 use crate::process::{self, Command, Kept, Output, Wrap};
 
 /// git processes started by this process so far.
@@ -127,12 +131,18 @@ impl Subcommand {
 pub(super) struct Starter<'a> {
     pub(super) program: &'a Path,
     pub(super) environment: &'a [(String, String)],
+    pub(super) hosts: Hosts,
     pub(super) timeout: Duration,
 }
 
 impl Repository {
     pub(super) fn starter(&self) -> Starter<'_> {
-        Starter { program: &self.program, environment: &self.environment, timeout: self.timeout }
+        Starter {
+            program: &self.program,
+            environment: &self.environment,
+            hosts: self.hosts,
+            timeout: self.timeout,
+        }
     }
 
     /// A call on objects and refs only.
@@ -150,6 +160,7 @@ pub(super) struct Call<'a> {
     work_tree: Option<PathBuf>,
     wrap: Wrap,
     remote: Option<&'a RemoteUrl>,
+    pinned: Vec<String>,
     identity: Option<&'a (String, String)>,
     arguments: Vec<OsString>,
     input: Vec<u8>,
@@ -166,6 +177,7 @@ impl<'a> Call<'a> {
             work_tree: None,
             wrap: Wrap::None,
             remote: None,
+            pinned: Vec::new(),
             identity: None,
             arguments: Vec::new(),
             input: Vec::new(),
@@ -227,22 +239,25 @@ impl<'a> Call<'a> {
 
     /// Runs it; a status other than 0 is for the caller to read.
     pub(super) async fn run(self) -> Result<Output, GitError> {
-        Ok(process::run(self.command()?).await?)
+        Ok(process::run(self.command().await?).await?)
     }
 
     /// Runs it and hands back its standard output, of which no more than the cap is kept, and whether
     /// something is missing; any other status than 0 is an error.
     pub(super) async fn beginning(self) -> Result<(Vec<u8>, bool), GitError> {
         let word = self.subcommand.word();
-        match process::run_keeping(self.command()?).await? {
+        match process::run_keeping(self.command().await?).await? {
             Kept::Head { stdout, .. } => Ok((stdout, true)),
             Kept::Whole(output) if output.status == Some(0) => Ok((output.stdout, false)),
             Kept::Whole(output) => Err(explain::failed(word, &output)),
         }
     }
 
-    /// The process, counted as started.
-    fn command(self) -> Result<Command, GitError> {
+    /// The process, counted as started; a remote is looked at before it is.
+    async fn command(mut self) -> Result<Command, GitError> {
+        if let Some(url) = self.remote {
+            self.pinned = address::vet(url, self.starter.hosts, self.starter.environment).await?;
+        }
         let search_path = self.search_path();
         let program = process::find_program(self.starter.program, &search_path).ok_or_else(|| {
             GitError::Unusable(format!(
@@ -305,6 +320,9 @@ impl<'a> Call<'a> {
         }
         if self.for_reading {
             line.extend(["-c".into(), LARGE_FILE.into()]);
+        }
+        for setting in &self.pinned {
+            line.extend(["-c".into(), OsString::from(setting)]);
         }
         if let Some(path) = &self.git_dir {
             line.push(option("--git-dir=", path));

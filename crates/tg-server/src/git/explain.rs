@@ -34,6 +34,13 @@ pub(super) fn remote(url: &RemoteUrl, output: &Output) -> GitError {
         "returned error: 403",
     ]) {
         ("does not let us in", "check that your key or token is loaded and may use this repository")
+    } else if has(&[
+        "returned error: 301",
+        "returned error: 302",
+        "returned error: 307",
+        "returned error: 308",
+    ]) {
+        ("has moved", "give the address it has now: where it points to is not followed")
     } else if has(&["Host key verification failed"]) {
         ("shows a host key that is not known", "connect to it once by hand and accept its key")
     } else if has(&["dubious ownership"]) {

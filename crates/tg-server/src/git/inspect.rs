@@ -10,7 +10,7 @@ use std::{
 use tg_core::naming::{BranchName, LocalRemotes, RemoteUrl};
 
 use super::{
-    GitError,
+    GitError, Hosts,
     agent_view::{self, View},
     builder::{Call, Starter, Subcommand},
 };
@@ -46,8 +46,9 @@ pub async fn inspect(
     environment: &[(String, String)],
     given: &str,
     directory: &Path,
+    hosts: Hosts,
 ) -> Result<Source, GitError> {
-    let starter = Starter { program, environment, timeout: LIMIT };
+    let starter = Starter { program, environment, hosts, timeout: LIMIT };
     if given.is_empty() {
         return Err(GitError::Missing("no repository given; name a path or an address".to_owned()));
     }

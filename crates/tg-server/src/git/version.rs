@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use super::{
-    GitError,
+    GitError, Hosts,
     builder::{Call, Starter, Subcommand},
     explain,
 };
@@ -20,7 +20,7 @@ const REASON: &str = "older versions ignore safe.bareRepository, which keeps git
 /// # Errors
 /// `GitError::Unusable` when git is absent, unreadable or too old.
 pub async fn version(program: &Path, environment: &[(String, String)]) -> Result<String, GitError> {
-    let starter = Starter { program, environment, timeout: Duration::from_secs(20) };
+    let starter = Starter { program, environment, hosts: Hosts::Public, timeout: Duration::from_secs(20) };
     let output = Call::new(starter, Subcommand::Version).run().await?;
     if output.status != Some(0) {
         return Err(GitError::Unusable(format!(

@@ -9,7 +9,7 @@ use super::{JobError, reports, subject::Subject};
 use crate::{
     app::App,
     git::{
-        GitError, Pushed, Repository,
+        GitError, Hosts, Pushed, Repository,
         worktree::{Holder, Worktree},
     },
     paths::Root,
@@ -36,6 +36,7 @@ pub fn repository(app: &App, subject: &Subject, worktree: &Path) -> Repository {
     Repository {
         program: PathBuf::from("git"),
         environment: app.config.git_environment.clone(),
+        hosts: Hosts::of(&app.config),
         wrap: app.sandbox.git_wrap(&control, worktree),
         control,
         git_url: subject.project.git_url.clone(),

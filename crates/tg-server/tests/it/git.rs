@@ -7,7 +7,7 @@ use std::{fs, path::Path};
 
 use fixture::{World, commit_all, git, holder, new_commit, snapshot, text, write};
 use tg_core::ids::RunId;
-use tg_server::git::{GitError, NewCommit, Pushed, inspect, processes, version};
+use tg_server::git::{GitError, Hosts, NewCommit, Pushed, inspect, processes, version};
 
 #[tokio::test]
 async fn a_run_goes_from_fetch_to_push() {
@@ -228,7 +228,9 @@ async fn the_users_checkout_stays_byte_identical() {
     git(&checkout, &["add", "staged"]);
     write(&checkout.join("untracked"), "untracked\n");
     let before = snapshot(&checkout);
-    let source = inspect(Path::new("git"), &fixture::environment(), "checkout", world.path()).await.unwrap();
+    let source = inspect(Path::new("git"), &fixture::environment(), "checkout", world.path(), Hosts::Public)
+        .await
+        .unwrap();
     assert!(source.dirty);
     let tree = world.worktree().await;
     write(&tree.path.join("README.md"), "by the agent\n");
@@ -406,7 +408,7 @@ async fn sources_are_inspected() {
     let world = World::with_remote();
     let look = |given: String| {
         let directory = world.path().to_owned();
-        async move { inspect(Path::new("git"), &fixture::environment(), &given, &directory).await }
+        async move { inspect(Path::new("git"), &fixture::environment(), &given, &directory, Hosts::Public).await }
     };
     let source = look("checkout/src".to_owned()).await.unwrap();
     assert_eq!(source.git_url, text(&world.remote()));
@@ -455,14 +457,16 @@ async fn sources_that_are_none_are_refused_with_a_remedy() {
         ("http://host.example/x.git", "not allowed"),
         ("ext::sh -c id", "cannot use this repository"),
     ] {
-        let error =
-            inspect(Path::new("git"), &fixture::environment(), given, world.path()).await.unwrap_err();
+        let error = inspect(Path::new("git"), &fixture::environment(), given, world.path(), Hosts::Public)
+            .await
+            .unwrap_err();
         assert!(matches!(error, GitError::Missing(_)), "{given}: {error:?}");
         assert!(error.to_string().contains(expected), "{given}: {error}");
     }
     git(&world.checkout(), &["remote", "set-url", "origin", "https://ada:hunter2@host.example/x.git"]);
-    let error =
-        inspect(Path::new("git"), &fixture::environment(), "checkout", world.path()).await.unwrap_err();
+    let error = inspect(Path::new("git"), &fixture::environment(), "checkout", world.path(), Hosts::Public)
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("set-url") && !error.to_string().contains("hunter2"), "{error}");
 }
 

@@ -6,7 +6,7 @@ mod vector;
 use std::{fs, path::Path};
 
 use tg_core::{ids::RunId, review::FilePath};
-use tg_server::git::{GitError, Pushed, Span, inspect, worktree::Worktree};
+use tg_server::git::{GitError, Hosts, Pushed, Span, inspect, worktree::Worktree};
 
 use super::git::fixture::{World, commit_all, environment, git, holder, new_commit, text, try_git, write};
 use vector::{Plant, VECTORS, Vector};
@@ -49,7 +49,7 @@ fn every_vector_works_with_plain_git() {
 /// Everything we do with a run, from the first look at the repository on.
 async fn whole_run(world: &World, before_each: impl Fn(&Path)) {
     let repository = &world.repository;
-    drop(inspect(Path::new("git"), &environment(), "checkout", world.path()).await);
+    drop(inspect(Path::new("git"), &environment(), "checkout", world.path(), Hosts::Public).await);
     repository.remote_branches().await.unwrap();
     let tree = world.worktree().await;
     before_each(&tree.path);

@@ -15,7 +15,7 @@ use tg_server::{
     app::App,
     db::Tx,
     flow::{self, Cause},
-    git::{self, Repository, Source},
+    git::{self, Hosts, Repository, Source},
     store,
 };
 
@@ -50,7 +50,9 @@ const SLUG: usize = 48;
 pub async fn create(app: &App, wanted: &Wanted, output: &Output) -> Result<ProtocolRun, CliError> {
     let program = Path::new("git");
     let given = wanted.repository.as_deref().unwrap_or(".");
-    let source = git::inspect(program, &app.config.git_environment, given, &wanted.directory).await?;
+    let source =
+        git::inspect(program, &app.config.git_environment, given, &wanted.directory, Hosts::of(&app.config))
+            .await?;
     if source.dirty {
         output.note(
             "your checkout has uncommitted changes; it is not touched, and they are not part of the run",
@@ -122,6 +124,7 @@ pub fn repository(app: &App, project: &Project) -> Repository {
     Repository {
         program: PathBuf::from("git"),
         environment: app.config.git_environment.clone(),
+        hosts: Hosts::of(&app.config),
         wrap: app.sandbox.git_wrap(&control, &app.config.home.projects),
         control,
         git_url: project.git_url.clone(),

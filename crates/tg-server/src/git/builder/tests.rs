@@ -4,11 +4,16 @@ use std::{path::Path, time::Duration};
 
 use tg_core::naming::{LocalRemotes, RemoteUrl};
 
-use super::{Call, HARDENING, Starter, Subcommand};
+use super::{Call, HARDENING, Hosts, Starter, Subcommand};
 use crate::process::Wrap;
 
 fn starter() -> Starter<'static> {
-    Starter { program: Path::new("git"), environment: &[], timeout: Duration::from_secs(30) }
+    Starter {
+        program: Path::new("git"),
+        environment: &[],
+        hosts: Hosts::Any,
+        timeout: Duration::from_secs(30),
+    }
 }
 
 fn value(call: &Call, name: &str) -> Option<String> {

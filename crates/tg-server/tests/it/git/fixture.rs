@@ -11,7 +11,7 @@ use std::{
 use tg_core::ids::{Fence, JobId, ProjectId, RunId};
 use tg_server::{
     git::{
-        NewCommit, Repository,
+        Hosts, NewCommit, Repository,
         worktree::{Holder, Worktree},
     },
     process::Wrap,
@@ -53,6 +53,7 @@ impl World {
         let repository = Repository {
             program: PathBuf::from("git"),
             environment: environment(),
+            hosts: Hosts::Public,
             control: root.join("control/1.git"),
             git_url: text(&root.join("remote.git")),
             local_path: Some(checkout),
