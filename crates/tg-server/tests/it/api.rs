@@ -4,6 +4,7 @@ mod diff;
 mod document;
 mod events;
 mod frame;
+mod projects;
 mod review;
 mod sse;
 mod stream;
