@@ -1,10 +1,12 @@
 //! Stories of the HTTP door, by resource.
 
+mod actions;
 mod diff;
 mod document;
 mod events;
 mod frame;
 mod projects;
+mod protocols;
 mod review;
 mod sse;
 mod stream;
