@@ -4,13 +4,14 @@
 pub mod answer;
 pub mod heartbeat;
 pub mod scheduler;
+mod told;
 
 use std::time::{Duration, Instant};
 
 use tg_core::job::ErrorCategory;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, Span};
+use tracing::Instrument as _;
 
 use self::heartbeat::{Held, Slot};
 use crate::{
@@ -19,7 +20,6 @@ use crate::{
     jobs::{self, Answer, JobError},
     queue::{self, Lease},
     store::StoreError,
-    trace,
 };
 
 /// Backstop for a lost hint.
@@ -123,51 +123,18 @@ pub async fn carry_out<Work>(app: App, held: Held, lease: Lease, slot: Slot, wor
 where
     Work: Future<Output = Result<Option<Answer>, JobError>> + Send + 'static,
 {
-    let (span, began) = (span(&lease), Instant::now());
-    span.in_scope(|| tracing::info!("job started"));
+    let (span, began) = (told::span(&lease), Instant::now());
     let ended = tokio::spawn(work.instrument(span.clone())).await;
     let outcome: Result<Option<Answer>, JobError> = ended.unwrap_or_else(|error| {
         tracing::error!(job_id = %lease.job_id, %error, "a job panicked");
         Err(JobError::retry(ErrorCategory::Runtime, "panic", format!("the job broke off: {error}")))
     });
-    span.in_scope(|| told(outcome.as_ref().err(), began.elapsed()));
+    told::ended(&span, outcome.as_ref().err(), began.elapsed());
     if let Err(error) = answer::settle(&app, &lease, slot.why(), outcome).instrument(span).await {
         // The lease runs out and the job is offered again.
         tracing::error!(job_id = %lease.job_id, %error, "cannot write down how a job ended");
     }
     held.remove(&lease);
-}
-
-/// What the log lines and the trace of a job belong to; opened at the highest level, so that a quiet
-/// log still says which job it is about.
-fn span(lease: &Lease) -> Span {
-    let step = answer::step_of(&lease.job).map(|step| step.0);
-    let span = tracing::error_span!(
-        "job",
-        job_id = %lease.job_id,
-        job_type = lease.job.kind(),
-        attempt = lease.attempt,
-        request_id = lease.request_id.as_deref(),
-        project_id = lease.project.map(|id| id.0),
-        protocol_run_id = lease.run.map(|id| id.0),
-        step_run_id = step
-    );
-    trace::follow(&span, lease.trace.as_deref());
-    span
-}
-
-fn told(error: Option<&JobError>, took: Duration) {
-    let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    match error {
-        None => tracing::info!(duration_ms, "job ended"),
-        Some(error) => tracing::info!(
-            duration_ms,
-            error = error.message,
-            error_type = error.error_type,
-            error_category = error.category.as_str(),
-            "job ended without its work done"
-        ),
-    }
 }
 
 async fn drain(work: &mut JoinSet<()>, held: &Held, patience: Duration) {

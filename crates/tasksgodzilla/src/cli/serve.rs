@@ -17,7 +17,7 @@ use tg_core::wire::EngineOut;
 use tg_server::{
     api::{self, Facts, Keeper, KnownEngine, Limits},
     config::Config,
-    worker,
+    trace, worker,
 };
 use tokio::{
     net::TcpListener,
@@ -82,6 +82,7 @@ pub async fn run(global: &Global, args: ServeArgs, output: &Output) -> Result<()
     let url = UrlFile::write(&app.config.home.serve_url(), &format!("http://{}", reachable(address)))?;
     announce(&url, link.as_deref(), &app.config, worker.is_some(), output);
     let ended = until_stopped(&stop, server, worker, signals, output).await;
+    trace::flush().await;
     drop(url);
     ended
 }

@@ -136,10 +136,10 @@ async fn a_request_is_told_in_one_line_without_secrets() {
     api.call("POST", "/tokens").send().await;
     assert_eq!(kept.json().pop().unwrap()["status_code"], 401);
     let kept = Kept::new(Form::Json, LevelFilter::DEBUG);
-    api.get("/projects?limit=1&token=canary").await;
+    api.get("/projects?limit=77").await;
     let line = kept.saying("request").pop().unwrap();
     assert_eq!((&line["level"], &line["route"]), (&Value::from("DEBUG"), &Value::from("/projects")));
-    assert!(kept.lines().iter().all(|line| !line.contains("canary")), "the query is not told");
+    assert!(kept.lines().iter().all(|line| !line.contains("limit")), "the query is not told");
 }
 
 #[test]
