@@ -88,17 +88,12 @@ impl Redactor {
             Value::String(text) => Value::String(self.text(&text)),
             Value::Array(items) => items.into_iter().map(|item| self.json(item)).collect(),
             Value::Object(fields) => {
-                let judged = |key: &str, value| match value {
-                    Value::String(_) if pattern::is_secret_key(key) => Value::from(MARK),
-                    other => self.json(other),
+                let judged = |(key, value): (String, Value)| {
+                    let is_secret = value.is_string() && pattern::is_secret_key(&key);
+                    let value = if is_secret { Value::from(MARK) } else { self.json(value) };
+                    (key, value)
                 };
-                fields
-                    .into_iter()
-                    .map(|(key, value)| {
-                        let value = judged(&key, value);
-                        (key, value)
-                    })
-                    .collect()
+                fields.into_iter().map(judged).collect()
             }
             Value::Null | Value::Bool(_) | Value::Number(_) => value,
         }

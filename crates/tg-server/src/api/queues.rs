@@ -155,16 +155,13 @@ async fn retry(State(door): State<Door>, caller: Caller, Path(id): Path<String>)
     if queue::live(write.tx(), &row.job).await?.is_some() {
         return Err(moved_on(&row));
     }
-    match row.protocol_run_id {
-        Some(run) => {
-            let signal = again(&mut write, caller.scope(), &row).await?;
-            write.advance(run, signal).await?;
-        }
-        None => {
-            let what = Enqueue { job: row.job.clone(), priority: Priority::User };
-            let request = Some(caller.request_id());
-            queue::enqueue(write.tx(), &what, row.project_id, Duration::ZERO, request).await?;
-        }
+    if let Some(run) = row.protocol_run_id {
+        let signal = again(&mut write, caller.scope(), &row).await?;
+        write.advance(run, signal).await?;
+    } else {
+        let what = Enqueue { job: row.job.clone(), priority: Priority::User };
+        let request = Some(caller.request_id());
+        queue::enqueue(write.tx(), &what, row.project_id, Duration::ZERO, request).await?;
     }
     let fresh = queue::live(write.tx(), &row.job).await?.ok_or_else(|| moved_on(&row))?;
     let fresh = queue::load(write.tx(), caller.scope(), &fresh).await?;
@@ -199,7 +196,12 @@ async fn again(write: &mut Write<'_>, scope: &Scope, row: &JobRow) -> Result<Sig
             let run = store::protocol::load(write.tx(), scope, *protocol_run_id).await?;
             (Signal::Start, run.status == ProtocolStatus::Blocked)
         }
-        Work::OpenPullRequest { .. } | Work::Maintenance => (Signal::OpenPullRequest, true),
+        Work::OpenPullRequest { protocol_run_id } => {
+            let run = store::protocol::load(write.tx(), scope, *protocol_run_id).await?;
+            (Signal::OpenPullRequest, run.head_sha != run.pushed_sha)
+        }
+        // It is about no run, so no signal queues it.
+        Work::Maintenance => return Err(moved_on(row)),
         Work::ExecuteStep { step_run_id } => {
             let step = store::step::load(write.tx(), scope, *step_run_id).await?;
             let rests = matches!(step.status, StepStatus::Failed | StepStatus::Blocked);

@@ -213,7 +213,7 @@ async fn cancel(
     match &call.job_id {
         Some(job) => queues::stop(&mut write, caller.scope(), &JobId(job.clone())).await?,
         None => {
-            outside::close(&mut write, &call.id, CallStatus::Cancelled, outside::Outcome::default()).await?
+            outside::close(&mut write, &call.id, CallStatus::Cancelled, outside::Outcome::default()).await?;
         }
     }
     let call = store::call::load(write.tx(), caller.scope(), &call.id).await?;
@@ -226,12 +226,11 @@ async fn find(tx: &mut Tx, scope: &Scope, id: &str) -> Result<Call, ApiError> {
     if !outside::is_run_id(id) {
         return Err(missing());
     }
-    match store::call::load(tx, scope, &CallId(id.to_owned())).await {
-        Err(StoreError::NotFound { .. }) => {
-            store::call::newest_of_job(tx, scope, id).await?.ok_or_else(missing)
-        }
-        found => Ok(found?),
+    let found = store::call::load(tx, scope, &CallId(id.to_owned())).await;
+    if matches!(found, Err(StoreError::NotFound { .. })) {
+        return store::call::newest_of_job(tx, scope, id).await?.ok_or_else(missing);
     }
+    Ok(found?)
 }
 
 /// A run that has ended is not written any more.

@@ -24,6 +24,8 @@ use crate::{
         extract::{Json, Path},
         write::Write,
     },
+    db::Tx,
+    jobs::secrets::Secrets,
     redact::Redactor,
     store::{
         self, StoreError,
@@ -50,9 +52,11 @@ pub async fn start(
     Json(new): Json<StartRun>,
 ) -> Result<Answer, ApiError> {
     check(&new)?;
+    let mut tx = door.app.db.read().await?;
+    let (project, run, step) = subject(&mut tx, &caller, &new).await?;
+    drop(tx);
+    let redactor = redactor(&door, project).await?;
     let mut write = door.write(&caller).await?;
-    let (project, run, step) = subject(&mut write, &caller, &new).await?;
-    let redactor = Redactor::new(&door.app.config.secrets());
     let id = CallId(new.run_id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string()));
     let outside = Outside {
         id: id.clone(),
@@ -70,10 +74,7 @@ pub async fn start(
         cost_cents: new.cost_cents,
     };
     let now = write.now();
-    store::call::register(write.tx(), &outside, now).await.map_err(|error| match error {
-        StoreError::Conflict(detail) => ApiError::conflict("run_id_taken", detail),
-        error => error.into(),
-    })?;
+    store::call::register(write.tx(), &outside, now).await.map_err(taken)?;
     let (home, log) = (door.app.config.home.clone(), id.clone());
     log_file::blocking(move || log_file::create(&home, &log)).await?;
     let call = store::call::load(write.tx(), caller.scope(), &id).await?;
@@ -97,12 +98,13 @@ pub async fn append(
     if !is_text(&headers) {
         return Err(ApiError::MediaType);
     }
+    let redactor = of_call(&door, &caller, &run_id).await?;
     let mut write = door.write(&caller).await?;
     let call = open_outside(&mut write, &caller, &run_id).await?;
     let now = write.now();
     // Holds the row, so that texts go one after another and none comes after the end.
     store::call::append_to(write.tx(), &call.id, now).await.map_err(|error| over(&call.id, error))?;
-    let text = Redactor::new(&door.app.config.secrets()).piece(&body);
+    let text = redactor.piece(&body);
     let (home, most) = (door.app.config.home.clone(), door.app.config.run_log_max_bytes);
     let next = log_file::blocking(move || log_file::append(&home, &call.id, &text, most)).await?;
     let Some(next_offset) = next else {
@@ -134,9 +136,9 @@ pub async fn finish(
     if !wrong.is_empty() {
         return Err(ApiError::Invalid(wrong));
     }
+    let redactor = of_call(&door, &caller, &run_id).await?;
     let mut write = door.write(&caller).await?;
     let call = open_outside(&mut write, &caller, &run_id).await?;
-    let redactor = Redactor::new(&door.app.config.secrets());
     let outcome = Outcome {
         result: end.result.map(|result| redactor.json(result)),
         // A database does not keep NUL in a text.
@@ -172,6 +174,14 @@ pub async fn close(
     ended.map_err(|error| over(id, error))
 }
 
+/// What is taken out of what this run tells.
+async fn of_call(door: &Door, caller: &Caller, id: &str) -> Result<Redactor, ApiError> {
+    let mut tx = door.app.db.read().await?;
+    let project = find(&mut tx, caller.scope(), id).await?.project_id;
+    drop(tx);
+    redactor(door, project).await
+}
+
 /// A run outside that is still at work.
 async fn open_outside(write: &mut Write<'_>, caller: &Caller, id: &str) -> Result<Call, ApiError> {
     let call = find(write.tx(), caller.scope(), id).await?;
@@ -185,26 +195,50 @@ async fn open_outside(write: &mut Write<'_>, caller: &Caller, id: &str) -> Resul
 }
 
 fn over(id: &CallId, error: StoreError) -> ApiError {
-    match error {
-        StoreError::Conflict(_) => ended(id),
-        error => error.into(),
+    if matches!(error, StoreError::Conflict(_)) { ended(id) } else { error.into() }
+}
+
+fn taken(error: StoreError) -> ApiError {
+    if let StoreError::Conflict(detail) = error {
+        ApiError::conflict("run_id_taken", detail)
+    } else {
+        error.into()
+    }
+}
+
+/// What is taken out of everything that is told of this project: its own secrets too. Without them
+/// nothing is kept.
+async fn redactor(door: &Door, project: Option<ProjectId>) -> Result<Redactor, ApiError> {
+    let Some(project) = project else { return Ok(Redactor::new(&door.app.config.secrets())) };
+    match Secrets::of_project(&door.app, project).await {
+        Ok(secrets) => Ok(secrets.redactor(&door.app)),
+        Err(error) => {
+            tracing::error!(%project, error = error.message, "what a run tells cannot be redacted");
+            Err(ApiError::Coded {
+                status: StatusCode::SERVICE_UNAVAILABLE,
+                code: "secret_unreadable",
+                detail:
+                    "a secret of the project cannot be opened, so nothing can be kept redacted; set it anew"
+                        .to_owned(),
+            })
+        }
     }
 }
 
 /// Where a new run belongs: what it names exists, belongs together, and is the caller's.
 async fn subject(
-    write: &mut Write<'_>,
+    tx: &mut Tx,
     caller: &Caller,
     new: &StartRun,
 ) -> Result<(Option<ProjectId>, Option<RunId>, Option<StepId>), ApiError> {
     let named = new.project_id.map(ProjectId);
     if let Some(project) = named {
         caller.sees(project)?;
-        store::project::load(write.tx(), caller.scope(), project).await?;
+        store::project::load(tx, caller.scope(), project).await?;
     }
     let (mut run, mut step) = (new.protocol_run_id.map(RunId), None);
     if let Some(id) = new.step_run_id {
-        let row = store::step::load(write.tx(), caller.scope(), StepId(id)).await?;
+        let row = store::step::load(tx, caller.scope(), StepId(id)).await?;
         if run.is_some_and(|run| run != row.protocol_run_id) {
             return Err(ApiError::invalid(&["body", "step_run_id"], "is no step of that protocol run"));
         }
@@ -212,7 +246,7 @@ async fn subject(
     }
     let mut project = named;
     if let Some(id) = run {
-        let owner = store::protocol::load(write.tx(), caller.scope(), id).await?.project_id;
+        let owner = store::protocol::load(tx, caller.scope(), id).await?.project_id;
         if named.is_some_and(|named| named != owner) {
             return Err(ApiError::invalid(&["body", "protocol_run_id"], "is no run of that project"));
         }

@@ -123,16 +123,15 @@ impl Follower {
         }
         loop {
             if self.looked && !self.call.is_over() {
-                tokio::time::sleep(self.poll.min(SILENCE)).await;
-                match self.look_again().await {
-                    Ok(()) => {}
-                    // Gone, or no longer for this reader; a database that is away is asked again.
-                    Err(ApiError::Unavailable) => {}
-                    Err(_) => return self.end(),
+                let quiet = SILENCE.saturating_sub(self.spoke.elapsed());
+                tokio::time::sleep(self.poll.min(quiet)).await;
+                // A database that is away is asked again; a run that is gone breaks the stream off.
+                if self.look_again().await.is_err_and(|error| error != ApiError::Unavailable) {
+                    return None;
                 }
             }
             let read = logs::piece(&self.door.app.config.home, &self.call, self.offset, PIECE).await;
-            let Ok(piece) = read else { return self.end() };
+            let piece = read.ok()?;
             self.looked = piece.eof;
             if piece.next > self.offset {
                 let next = piece.next;
@@ -144,7 +143,9 @@ impl Follower {
             }
             // The row was read before the file: what was over then has no more to say.
             if self.call.is_over() && piece.eof {
-                return self.end();
+                self.ended = true;
+                let data = json!({ "run_id": self.call.id.0, "next_offset": self.offset });
+                return Some(format!("event: end\ndata: {data}\n\n"));
             }
             if self.spoke.elapsed() >= SILENCE {
                 self.spoke = Instant::now();
@@ -157,12 +158,5 @@ impl Follower {
         let mut tx = self.door.app.db.read().await?;
         self.call = find(&mut tx, &self.scope, &self.call.id.0).await?;
         Ok(())
-    }
-
-    #[expect(clippy::unnecessary_wraps, reason = "it is a frame like the others")]
-    fn end(&mut self) -> Option<String> {
-        self.ended = true;
-        let data = json!({ "run_id": self.call.id.0, "next_offset": self.offset });
-        Some(format!("event: end\ndata: {data}\n\n"))
     }
 }

@@ -197,3 +197,22 @@ async fn what_a_job_does_is_not_told_from_outside() {
     let wrong = wrong.header("content-type", "application/json").body("{}").send().await;
     assert_eq!(wrong.refusal(), (415, "unsupported_media_type".to_owned()));
 }
+
+#[tokio::test]
+async fn secrets_of_the_project_are_taken_out_of_what_is_told() {
+    let (app, api) = world().await;
+    let secret = "correct horse battery staple";
+    let path = format!("/projects/{}/secrets/github_token", app.project.id);
+    let got = api.call("PUT", &path).as_admin().json(&json!({"value": secret})).send().await;
+    assert_eq!(got.status, 200, "{}", got.json());
+    let new =
+        json!({"job_type": "x", "run_id": "mine", "project_id": app.project.id, "params": {"note": secret}});
+    assert_eq!(api.post("/runs/start", &new).await.json()["params"]["note"], "[redacted]");
+    append(&api, "mine", format!("it is {secret}.\nand {}", &secret[..9])).await;
+    append(&api, "mine", format!("{}!\n", &secret[9..])).await;
+    let log = api.get("/runs/mine/logs").await;
+    assert_eq!(log.body.as_ref(), b"it is [redacted].\nand [redacted][redacted]!\n");
+    let end = json!({"status": "failed", "error": secret, "result": [secret]});
+    let got = api.post("/runs/mine/finish", &end).await.json();
+    assert_eq!((&got["error"], &got["result"]), (&json!("[redacted]"), &json!(["[redacted]"])));
+}
