@@ -4,6 +4,7 @@
 use axum::extract::State;
 use serde::Deserialize;
 use tg_core::{
+    event::Event,
     ids::{RunId, StepId},
     job::Job,
     lifecycle::{Decision, Signal, Source},
@@ -106,7 +107,7 @@ async fn queued(
     let queued = decisions.iter().flat_map(|decision| &decision.enqueue).next();
     let work = queued.map_or(Job::OpenPullRequest { protocol_run_id: run.id }, |what| what.job.clone());
     let event = decisions.iter().flat_map(|decision| &decision.events).next();
-    let message = event.map_or_else(|| "Its push is queued already".to_owned(), |event| event.sentence());
+    let message = event.map_or_else(|| "Its push is queued already".to_owned(), Event::sentence);
     let job = match queue::live(write.tx(), &work).await? {
         Some(id) => Some(convert::job(&queue::load(write.tx(), &Scope::All, &id).await?)),
         None => None,

@@ -108,13 +108,13 @@ pub async fn append(tx: &mut Tx, context: &Context, event: &Event, now: i64) -> 
 
     tx.serialize(Serial::Events).await?;
     let chain = context.project.map_or(0, |id| id.0);
-    let head = match head(tx, chain).await? {
-        Some(head) => head,
+    let known = head(tx, chain).await?;
+    let head = if let Some(head) = known {
+        head
+    } else {
         // The first event of a chain; nobody else begins it, because events go one at a time.
-        None => {
-            tx.execute(sql::NEW_CHAIN, args![chain, GENESIS]).await?;
-            head(tx, chain).await?.ok_or_else(|| not_found(CHAINS, chain))?
-        }
+        tx.execute(sql::NEW_CHAIN, args![chain, GENESIS]).await?;
+        head(tx, chain).await?.ok_or_else(|| not_found(CHAINS, chain))?
     };
     let project_seq = head.project_seq + 1;
     let row = Link {

@@ -186,13 +186,11 @@ pub async fn list(
     project: Option<ProjectId>,
     limit: i64,
 ) -> Result<Vec<ProtocolRun>, StoreError> {
-    match project.or(scope.project()) {
-        Some(project) => list_of(tx, scope, project, &Filter::default(), limit).await,
-        None => {
-            let rows = tx.all(sql::LIST, args![limit]).await?;
-            rows.into_iter().map(|row| read(&Record::numbered(TABLE, "id", row))).collect()
-        }
+    if let Some(project) = project.or(scope.project()) {
+        return list_of(tx, scope, project, &Filter::default(), limit).await;
     }
+    let rows = tx.all(sql::LIST, args![limit]).await?;
+    rows.into_iter().map(|row| read(&Record::numbered(TABLE, "id", row))).collect()
 }
 
 /// Which runs of a project to list.
