@@ -44,6 +44,10 @@ pub struct Config {
     pub api_port: u16,
     /// Who may come in.
     pub access: Access,
+    /// Server that the command line talks to, when it is not the one of the state directory.
+    pub api_base: Option<String>,
+    /// Token of one project, for the command line.
+    pub project_token: Option<Secret<String>>,
     /// Slots of a worker.
     pub worker_concurrency: usize,
     /// Jobs of one project at once.
@@ -252,6 +256,8 @@ impl Config {
             api_host: from.address("TASKSGODZILLA_API_HOST")?,
             api_port: from.integer("TASKSGODZILLA_API_PORT", 0..=65535)?,
             access: from.access()?,
+            api_base: from.text("TASKSGODZILLA_API_BASE")?,
+            project_token: from.text("TASKSGODZILLA_PROJECT_TOKEN")?.map(Secret::new),
             worker_concurrency: from.integer("TASKSGODZILLA_WORKER_CONCURRENCY", 1..=256)?,
             project_concurrency: from.integer("TASKSGODZILLA_PROJECT_CONCURRENCY", 1..=256)?,
             lease: from.seconds("TASKSGODZILLA_LEASE_SECONDS", 0.5, 3600.0)?,
@@ -298,8 +304,13 @@ impl Config {
         })
     }
 
-    /// Values that must never reach a log: keys handed to engines, keys that seal, passwords in URLs, the
-    /// admin token.
+    /// Where the value of a setting came from: `flag`, `environment`, `file` or `default`.
+    pub fn source(&self, variable: &str) -> &'static str {
+        self.shown.iter().find(|shown| shown.variable == variable).map_or("default", |shown| shown.source)
+    }
+
+    /// Values that must never reach a log: keys handed to engines, keys that seal, passwords in URLs,
+    /// tokens.
     pub fn secrets(&self) -> Vec<Secret<String>> {
         let mut secrets: Vec<_> =
             self.engine_environment.values().flatten().map(|(_, value)| value.clone()).collect();
@@ -309,6 +320,7 @@ impl Config {
         if let Some(password) = lookup::password_in(self.database_url.expose()) {
             secrets.push(Secret::new(password.to_owned()));
         }
+        secrets.extend(self.project_token.clone());
         secrets
     }
 }

@@ -342,8 +342,13 @@ fn setting(variable: &str) -> Option<&'static Setting> {
 }
 
 fn is_secret(variable: &str) -> bool {
-    matches!(variable, "TASKSGODZILLA_DB_URL" | "TASKSGODZILLA_CODEX_ARGS" | "TASKSGODZILLA_OTLP_ENDPOINT")
-        || is_hidden(variable)
+    matches!(
+        variable,
+        "TASKSGODZILLA_DB_URL"
+            | "TASKSGODZILLA_API_BASE"
+            | "TASKSGODZILLA_CODEX_ARGS"
+            | "TASKSGODZILLA_OTLP_ENDPOINT"
+    ) || is_hidden(variable)
 }
 
 /// Nothing of a token or of a key that seals is shown, not even its form.

@@ -96,6 +96,16 @@ pub static SETTINGS: &[Setting] = &[
         "Failed logins of one address per minute; more are refused unseen. A token that was made by this server is always looked at.",
     ),
     setting("TASKSGODZILLA_MAX_CONNECTIONS", "4096", "Connections that are served at once; more wait."),
+    setting(
+        "TASKSGODZILLA_API_BASE",
+        "",
+        "Server that the command line talks to, such as `https://host:8010`. Without it: the server of the state directory, else `http://127.0.0.1:8010`.",
+    ),
+    setting(
+        "TASKSGODZILLA_PROJECT_TOKEN",
+        "",
+        "Token of one project for the command line, where no other token is given.",
+    ),
     setting("TASKSGODZILLA_WORKER_CONCURRENCY", "4", "Jobs one worker runs at once."),
     setting("TASKSGODZILLA_PROJECT_CONCURRENCY", "2", "Jobs of one project that run at once."),
     setting(
