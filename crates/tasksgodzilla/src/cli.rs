@@ -2,45 +2,55 @@
 //! the way from a command to its module.
 
 mod access;
+mod arguments;
 mod config;
 mod demo;
 mod doctor;
+mod engines;
 mod error;
 mod events;
 mod follow;
+mod local;
+mod menu;
 mod migrate;
+mod pages;
 mod projects;
 mod protocols;
+mod queues;
+mod review;
 mod run;
 mod runs;
 mod serve;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod verify;
+mod watch;
+mod words;
 
 use std::{collections::BTreeMap, future::Future, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 pub use self::error::{CliError, ErrorKind};
 use crate::output::Output;
 
 /// Carries coding tasks from a sentence to a proven, committed change.
 #[derive(Debug, Parser)]
-#[command(name = "tasksgodzilla", version, arg_required_else_help = true, subcommand_required = true)]
-#[command(max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "tasksgodzilla", version, disable_help_subcommand = true)]
+#[command(max_term_width = 100)]
 pub struct Cli {
     /// Flags that are valid anywhere.
     #[command(flatten)]
     pub global: Global,
-    /// What to do.
+    /// What to do; on a terminal a bare call opens a menu.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
 }
 
 /// Flags that are valid anywhere on the line.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Clone, Default, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// Print exactly one JSON value on standard output; messages go to standard error.
@@ -58,13 +68,34 @@ pub struct Global {
     /// State directory.
     #[arg(long, global = true, value_name = "DIR")]
     pub home: Option<PathBuf>,
+    /// Server to talk to; without it the one of the state directory, else http://127.0.0.1:8010.
+    #[arg(long, global = true, value_name = "URL")]
+    pub api_base: Option<String>,
+    /// Token to show it; without it the one of the state directory, for its own server only. Others on
+    /// this machine can see a flag: TASKSGODZILLA_API_TOKEN hides it.
+    #[arg(long, global = true, value_name = "TOKEN", conflicts_with = "project_token")]
+    pub token: Option<String>,
+    /// Token of one project, instead; TASKSGODZILLA_PROJECT_TOKEN hides it.
+    #[arg(long, global = true, value_name = "TOKEN")]
+    pub project_token: Option<String>,
 }
 
 impl Global {
     /// Values of settings that flags give, by variable.
     pub fn settings(&self) -> BTreeMap<&'static str, String> {
         let home = self.home.as_ref().map(|home| ("TASKSGODZILLA_HOME", home.display().to_string()));
-        home.into_iter().collect()
+        let base = self.api_base.clone().map(|base| ("TASKSGODZILLA_API_BASE", base));
+        home.into_iter().chain(base).collect()
+    }
+}
+
+impl std::fmt::Debug for Global {
+    /// Without the tokens.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Global")
+            .field("home", &self.home)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -82,21 +113,39 @@ pub enum Command {
     /// Show or replace the admin token of this state directory.
     #[command(subcommand, arg_required_else_help = true)]
     Token(access::TokenCommand),
-    /// List repositories.
+    /// List, create and change projects: the repositories that are looked after.
     #[command(subcommand, arg_required_else_help = true)]
     Projects(projects::ProjectsCommand),
-    /// List, show and steer runs.
+    /// List, create, show and steer runs.
     #[command(subcommand, arg_required_else_help = true)]
-    Protocols(protocols::ProtocolsCommand),
-    /// List, show and steer the steps of a run.
+    Protocols(Box<protocols::ProtocolsCommand>),
+    /// List, add, show and steer the steps of a run.
     #[command(subcommand, arg_required_else_help = true)]
     Steps(steps::StepsCommand),
-    /// Show the timeline.
+    /// Comment on what a run changed.
+    #[command(subcommand, arg_required_else_help = true)]
+    Review(review::ReviewCommand),
+    /// Show the timeline, watch it, check its chain.
     #[command(subcommand, arg_required_else_help = true)]
     Events(events::EventsCommand),
-    /// List and show engine calls and read their logs.
+    /// List and show engine calls, read their logs, report runs that work outside.
     #[command(subcommand, arg_required_else_help = true)]
     Runs(runs::RunsCommand),
+    /// Show, cancel and retry queued work.
+    #[command(subcommand, arg_required_else_help = true)]
+    Queues(queues::QueuesCommand),
+    /// List, make, replace and revoke tokens.
+    #[command(subcommand, arg_required_else_help = true)]
+    Tokens(tokens::TokensCommand),
+    /// List the engines of the server.
+    #[command(subcommand, arg_required_else_help = true)]
+    Engines(engines::EnginesCommand),
+    /// Print the document of the HTTP API (OpenAPI 3.1); no server is needed.
+    Openapi,
+    /// Print completions for a shell.
+    Completions(pages::CompletionsArgs),
+    /// Print or write man pages.
+    Man(pages::ManArgs),
     /// Check what this machine offers: git, engines, sandbox, state directory.
     Doctor(doctor::DoctorArgs),
     /// Check the event chain, the rows and the commits against each other.
@@ -124,6 +173,7 @@ pub struct HiddenArgs {
 /// Runs the command of this line to its end.
 pub fn dispatch(cli: Cli, output: &Output) -> Result<(), CliError> {
     let Cli { global, command } = cli;
+    let Some(command) = command else { return bare(&global, output) };
     match command {
         Command::Supervise(_) => std::process::exit(tg_server::engine::supervise::shim()),
         Command::Dummy(_) => std::process::exit(tg_server::engine::dummy::main()),
@@ -133,15 +183,37 @@ pub fn dispatch(cli: Cli, output: &Output) -> Result<(), CliError> {
         Command::LoginLink(args) => block_on(access::login_link(&global, args, output)),
         Command::Token(command) => block_on(access::token(&global, command, output)),
         Command::Projects(command) => block_on(projects::run(&global, command, output)),
-        Command::Protocols(command) => block_on(protocols::run(&global, command, output)),
+        Command::Protocols(command) => block_on(protocols::run(&global, *command, output)),
         Command::Steps(command) => block_on(steps::run(&global, command, output)),
+        Command::Review(command) => block_on(review::run(&global, command, output)),
         Command::Events(command) => block_on(events::run(&global, command, output)),
         Command::Runs(command) => block_on(runs::run(&global, command, output)),
+        Command::Queues(command) => block_on(queues::run(&global, command, output)),
+        Command::Tokens(command) => block_on(tokens::run(&global, command, output)),
+        Command::Engines(command) => block_on(engines::run(&global, command, output)),
+        Command::Openapi => {
+            pages::openapi(output);
+            Ok(())
+        }
+        Command::Completions(args) => {
+            pages::completions(&args, output);
+            Ok(())
+        }
+        Command::Man(args) => pages::man(args, output),
         Command::Doctor(args) => block_on(doctor::run(&global, args, output)),
         Command::Verify(args) => block_on(verify::run(&global, args, output)),
         Command::Config(command) => config::run(&global, command, output),
         Command::Migrate(args) => block_on(migrate::run(&global, args, output)),
     }
+}
+
+/// A call without a command: the menu on a terminal, else usage.
+fn bare(global: &Global, output: &Output) -> Result<(), CliError> {
+    if output.can_show_menu() {
+        return menu::show(global, output);
+    }
+    output.usage(&Cli::command().render_help().to_string());
+    std::process::exit(i32::from(ErrorKind::Usage.exit_code()))
 }
 
 fn block_on<F: Future<Output = Result<(), CliError>>>(work: F) -> Result<(), CliError> {

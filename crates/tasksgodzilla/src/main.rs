@@ -2,6 +2,7 @@
 //! exit code. Holds no rules.
 
 mod cli;
+mod client;
 mod output;
 mod start;
 
@@ -10,6 +11,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    // Before anything can speak https. Only a second call could fail.
+    drop(rustls::crypto::ring::default_provider().install_default());
     let cli = cli::Cli::parse();
     let output = output::Output::new(&cli.global);
     match cli::dispatch(cli, &output) {

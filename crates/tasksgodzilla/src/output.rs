@@ -1,15 +1,19 @@
 //! Everything that is printed: tables, JSON, notes, errors, progress. Text that an agent, a repository
 //! or a model had a hand in never reaches the terminal raw.
 
+mod table;
+
 use std::{
+    fmt::Write as _,
     io::{self, IsTerminal, Write},
     sync::Mutex,
 };
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::Table;
 use serde::Serialize;
 use tg_core::plain::is_plain;
 
+pub use self::table::Column;
 use crate::cli::{CliError, ErrorKind, Global};
 
 /// How this command prints.
@@ -68,6 +72,16 @@ impl Output {
         io::stdin().is_terminal() && io::stderr().is_terminal()
     }
 
+    /// A menu can be shown, and nothing was asked for that it would disturb.
+    pub fn can_show_menu(&self) -> bool {
+        self.can_ask() && io::stdout().is_terminal() && !self.json && !self.quiet
+    }
+
+    /// How a command is used, on standard error.
+    pub fn usage(&self, help: &str) {
+        self.error_line(help.trim_end(), "\n");
+    }
+
     /// Asks on the terminal; only a clear yes is one.
     pub fn confirm(&self, question: &str) -> bool {
         self.error_line(&format!("{} [y/N] ", clean(question)), "");
@@ -75,10 +89,22 @@ impl Output {
         io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
     }
 
+    /// Asks for a secret on the terminal; nothing of it is shown.
+    pub fn ask_secret(&self, question: &str) -> Result<String, CliError> {
+        inquire::Password::new(&format!("{}:", clean(question))).without_confirmation().prompt().map_err(
+            |error| match error {
+                inquire::InquireError::OperationCanceled | inquire::InquireError::OperationInterrupted => {
+                    CliError::new(ErrorKind::Interrupted, "nothing was given")
+                }
+                other => CliError::failed(format!("the terminal cannot be asked: {other}")),
+            },
+        )
+    }
+
     /// One JSON value on standard output.
     pub fn json<T: Serialize>(&self, value: &T) {
         match serde_json::to_string_pretty(value) {
-            Ok(text) => put(&format!("{text}\n")),
+            Ok(text) => put(&format!("{}\n", escape(&text))),
             Err(error) => self.error(&CliError::internal(format!("cannot write JSON: {error}"))),
         }
     }
@@ -92,22 +118,21 @@ impl Output {
         }
     }
 
-    /// A table on standard output.
-    pub fn table(&self, header: &[&str], rows: Vec<Vec<String>>) {
+    /// One JSON value on one line of standard output: an item of a stream.
+    pub fn json_line<T: Serialize>(&self, value: &T) {
+        match serde_json::to_string(value) {
+            Ok(text) => put(&format!("{}\n", escape(&text))),
+            Err(error) => self.error(&CliError::internal(format!("cannot write JSON: {error}"))),
+        }
+    }
+
+    /// A table on standard output; on a terminal it is made to fit.
+    pub fn table(&self, columns: &[Column], rows: &[Vec<String>]) {
         if rows.is_empty() {
             self.note("nothing to show");
             return;
         }
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_header(header.iter().map(|name| name.to_uppercase()));
-        for row in rows {
-            table.add_row(row.iter().map(|cell| clean(cell)));
-        }
-        for column in table.column_iter_mut() {
-            column.set_padding((0, 2));
-        }
-        put(&format!("{}\n", table.trim_fmt()));
+        put(&table::render(columns, rows, table::terminal_width()));
     }
 
     /// Pairs of name and value on standard output; empty values are left out.
@@ -141,6 +166,21 @@ impl Output {
     /// Text of a log on standard output: lines are kept, everything else that steers a terminal is not.
     pub fn log(&self, text: &str) {
         put(&clean_lines(text));
+    }
+
+    /// Bytes of others on standard output: as they are into a file or pipe, without what steers a
+    /// terminal onto one.
+    pub fn content(&self, bytes: &[u8]) {
+        if io::stdout().is_terminal() {
+            put(&clean_lines(&String::from_utf8_lossy(bytes)));
+        } else {
+            put_bytes(bytes);
+        }
+    }
+
+    /// A document of our own making on standard output.
+    pub fn document(&self, bytes: &[u8]) {
+        put_bytes(bytes);
     }
 
     /// A note on standard error, unless `--quiet`.
@@ -208,14 +248,34 @@ pub fn clean_lines(text: &str) -> String {
     text.chars().map(|c| if matches!(c, '\n' | '\t') { c } else { plain(c) }).collect()
 }
 
+/// JSON text whose strings hold no character that steers a terminal: the value stays the same.
+fn escape(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for character in json.chars() {
+        if is_plain(character) || character == '\n' {
+            out.push(character);
+        } else {
+            // serde_json has escaped the control characters below space, so this one is inside a string.
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                write!(out, "\\u{unit:04x}").expect("writing to a String cannot fail");
+            }
+        }
+    }
+    out
+}
+
 fn plain(c: char) -> char {
     if is_plain(c) { c } else { char::REPLACEMENT_CHARACTER }
 }
 
 /// Writes to standard output. A reader that went away ends the command; there is nobody to tell.
 fn put(text: &str) {
+    put_bytes(text.as_bytes());
+}
+
+fn put_bytes(bytes: &[u8]) {
     let mut out = io::stdout().lock();
-    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    if let Err(error) = out.write_all(bytes).and_then(|()| out.flush()) {
         if error.kind() != io::ErrorKind::BrokenPipe {
             put_error(&format!("error: cannot write to standard output: {error}\n"));
         }
@@ -236,6 +296,10 @@ mod tests {
     fn nothing_that_steers_a_terminal_survives() {
         let hostile = "a\x1b[2Jb\u{9b}31mc\r\nd\u{202e}e\x07\tf";
         assert_eq!(clean(hostile), "a\u{fffd}[2Jb\u{fffd}31mc  d\u{fffd}e\u{fffd} f");
+        let json = serde_json::to_string(&serde_json::json!({ hostile: "\u{e0041}\n" })).unwrap();
+        assert!(escape(&json).chars().all(is_plain), "{}", escape(&json));
+        let read: serde_json::Value = serde_json::from_str(&escape(&json)).unwrap();
+        assert_eq!(read[hostile], "\u{e0041}\n");
         assert_eq!(clean_lines("a\x1b]0;x\x07\nb\tc\r"), "a\u{fffd}]0;x\u{fffd}\nb\tc\u{fffd}");
     }
 }

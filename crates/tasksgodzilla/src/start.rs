@@ -1,7 +1,7 @@
 //! From the command line to something to work with: settings, log, database, sandbox. Every refusal
 //! says what to do.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path, sync::OnceLock};
 
 use tg_server::{
     app::App,
@@ -25,6 +25,9 @@ pub enum Chatter {
     Server,
 }
 
+/// The log of this process is set up.
+static LOGS: OnceLock<()> = OnceLock::new();
+
 /// Reads the settings and sets the log up; warns once about deprecated variables.
 pub fn config(
     global: &Global,
@@ -42,8 +45,11 @@ pub fn config(
     if chatter == Chatter::Command && by_default {
         "warn".clone_into(&mut config.log_level);
     }
-    log::init(&config, output.is_live())
-        .map_err(|error| CliError::new(ErrorKind::Config, error.to_string()))?;
+    // The menu runs several commands in one process; the first one sets the log up.
+    if LOGS.set(()).is_ok() {
+        log::init(&config, output.is_live())
+            .map_err(|error| CliError::new(ErrorKind::Config, error.to_string()))?;
+    }
     for warning in &config.warnings {
         output.warn(warning);
     }

@@ -7,7 +7,10 @@ use serde::Serialize;
 
 use super::{CliError, Global};
 use crate::{
-    output::Output,
+    output::{
+        Column::{Cut, Whole},
+        Output,
+    },
     start::{self, Chatter},
 };
 
@@ -41,11 +44,11 @@ pub fn run(global: &Global, command: ConfigCommand, output: &Output) -> Result<(
         })
         .collect();
     output.show(&rows, |output| {
-        let cells = rows
+        let cells: Vec<_> = rows
             .iter()
             .map(|row| vec![row.variable.to_owned(), row.value.to_owned(), row.source.to_owned()])
             .collect();
-        output.table(&["variable", "value", "source"], cells);
+        output.table(&[Whole("variable"), Cut("value"), Whole("source")], &cells);
     });
     Ok(())
 }

@@ -18,7 +18,7 @@ use tg_core::{
 use tg_server::{app::App, config::Config, git::sample, secret::Secret, store};
 
 use super::{
-    CliError, Global, events, follow,
+    CliError, Global, events, follow, local,
     run::{self, Wanted},
 };
 use crate::{
@@ -145,7 +145,7 @@ async fn tell(
 ) -> Result<(), CliError> {
     let run = &left.run;
     let filter = store::event::Filter { run: Some(run.id), ..store::event::Filter::default() };
-    let mut timeline = events::list(app, &filter, EVENTS).await?;
+    let mut timeline = local::timeline(app, &filter, EVENTS).await?;
     timeline.reverse();
     let commits = match (&run.base_sha, &run.head_sha) {
         (Some(base), Some(_)) => {
@@ -186,7 +186,10 @@ async fn tell(
         ("remote", place.directory.join("remote.git").display().to_string()),
     ]);
     output.toned(Tone::Doubtful, "engine dummy: scripted, nothing real was done");
-    output.line(&format!("look: tasksgodzilla --home {} events recent", app.config.home.root.display()));
+    let home = app.config.home.root.display();
+    output.line(&format!(
+        "look: tasksgodzilla --home {home} serve, and beside it … --home {home} events recent"
+    ));
     output.line(&format!("remove: rm -rf {}", place.directory.display()));
     Ok(())
 }

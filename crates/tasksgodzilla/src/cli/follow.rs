@@ -16,6 +16,7 @@ use tg_core::{
     protocol::{CallStatus, ProtocolRun, StepRun},
     scope::Scope,
     status::ProtocolStatus,
+    wire::ProtocolRunOut,
 };
 use tg_server::{app::App, queue, store, worker};
 use tokio::{
@@ -26,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::line::StatusLine;
 pub use self::next::next_action;
-use super::{CliError, ErrorKind, protocols};
+use super::{CliError, ErrorKind, local};
 use crate::output::Output;
 
 /// Longest time between two looks at the run; a finished job wakes us earlier.
@@ -143,7 +144,7 @@ impl<'a> Follower<'a> {
         let reason = Some("Ctrl-C".to_owned());
         let paused = look.run.status == ProtocolStatus::Paused;
         if self.interrupts == 1 && !paused {
-            match protocols::advance(self.app, self.run, Signal::Pause { reason }).await {
+            match local::advance(self.app, self.run, Signal::Pause { reason }).await {
                 Ok(()) => self.output.note(
                     "pausing: the job at work ends first, nothing new begins; Ctrl-C again cancels the run",
                 ),
@@ -152,7 +153,7 @@ impl<'a> Follower<'a> {
             }
         } else {
             self.output.note("cancelling the run");
-            match protocols::advance(self.app, self.run, Signal::Cancel { reason }).await {
+            match local::advance(self.app, self.run, Signal::Cancel { reason }).await {
                 Ok(()) => {}
                 Err(error) if error.kind == ErrorKind::Failed => self.output.note(&error.error),
                 Err(error) => return Err(error),
@@ -237,7 +238,8 @@ pub fn verdict(left: &Left, plan_only: bool) -> Result<(), CliError> {
     }
     if left.interrupted {
         let kind = ErrorKind::Interrupted;
-        return Err(CliError::new(kind, format!("run {} is {}", run.id, run.status)).hint(next_action(run)));
+        return Err(CliError::new(kind, format!("run {} is {}", run.id, run.status))
+            .hint(next_action(&ProtocolRunOut::from(run))));
     }
     if plan_only && run.status == ProtocolStatus::Planned {
         return Ok(());
@@ -246,5 +248,5 @@ pub fn verdict(left: &Left, plan_only: bool) -> Result<(), CliError> {
         || format!("run {} is {}, not completed", run.id, run.status),
         |reason| format!("run {} is {} ({}): {}", run.id, run.status, reason.code, reason.message),
     );
-    Err(CliError::failed(cause).hint(next_action(run)))
+    Err(CliError::failed(cause).hint(next_action(&ProtocolRunOut::from(run))))
 }

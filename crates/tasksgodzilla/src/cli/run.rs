@@ -22,8 +22,8 @@ use tg_server::{
     jobs::engine_choice::{DEFAULT_ENGINE, DUMMY_ENGINE},
 };
 
-pub use self::create::{Wanted, create, repository};
-use super::{CliError, Global, doctor::engines::split, follow, protocols};
+pub use self::create::{Wanted, create, name_of, repository, short};
+use super::{CliError, Global, doctor::engines::split, follow, local, protocols, words};
 use crate::{
     output::{Output, Tone},
     start::{self, Chatter},
@@ -147,7 +147,7 @@ pub async fn run(global: &Global, args: RunArgs, output: &Output) -> Result<(), 
         "run {} {} · engine {} · base {}",
         created.id,
         created.protocol_name,
-        protocols::engine_label(label),
+        words::engine_label(label),
         created.base_branch
     ));
     let left = follow::work(&app, created.id, 0, output).await?;
@@ -186,11 +186,11 @@ fn ready(app: &App, engine: &dyn engine::Engine, args: &RunArgs, output: &Output
 
 /// Works an existing run on to its end. A run that does not advance by itself is led step by step.
 async fn go_on(app: &App, id: RunId, output: &Output) -> Result<(), CliError> {
-    let (mut run, mut steps) = protocols::load(app, id).await?;
+    let (mut run, mut steps) = local::load(app, id).await?;
     let mut seen = follow::newest_event(app, id).await?;
     loop {
         if let Some(signal) = onward(&run, &steps) {
-            match protocols::advance(app, id, signal).await {
+            match local::advance(app, id, signal).await {
                 Ok(()) => {}
                 // Somebody else was faster, or the queue holds it already: then that is worked on.
                 Err(error) if run.status == ProtocolStatus::Running => tracing::debug!(error = %error.error),
@@ -237,18 +237,8 @@ fn onward(run: &ProtocolRun, steps: &[StepRun]) -> Option<Signal> {
 pub fn tell(run: &ProtocolRun, steps: &[StepRun], output: &Output) {
     output.show(&ProtocolRunOut::from(run), |output| {
         let done = steps.iter().filter(|step| step.status.is_settled()).count();
-        let tone = match run.status {
-            ProtocolStatus::Completed => Tone::Good,
-            ProtocolStatus::Failed | ProtocolStatus::Cancelled => Tone::Bad,
-            ProtocolStatus::Pending
-            | ProtocolStatus::Planning
-            | ProtocolStatus::Planned
-            | ProtocolStatus::Running
-            | ProtocolStatus::Paused
-            | ProtocolStatus::Blocked => Tone::Doubtful,
-        };
         output.toned(
-            tone,
+            protocols::tone(run.status),
             &format!(
                 "run {} {} is {}: {done} of {} steps done",
                 run.id,
@@ -268,7 +258,7 @@ pub fn tell(run: &ProtocolRun, steps: &[StepRun], output: &Output) {
             ("head", run.head_sha.clone().unwrap_or_default()),
             ("pushed", pushed),
             ("worktree", run.worktree_path.clone().unwrap_or_default()),
-            ("engine", run.engine.as_deref().map(protocols::engine_label).unwrap_or_default()),
+            ("engine", run.engine.as_deref().map(words::engine_label).unwrap_or_default()),
             ("sandbox", run.confinement.map(|word| word.as_str().to_owned()).unwrap_or_default()),
         ]);
         if run.sandbox_off {

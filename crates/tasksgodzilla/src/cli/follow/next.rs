@@ -1,12 +1,12 @@
 //! What a person does next about a run that rests: one sentence per status and reason.
 
 use tg_core::{
-    protocol::ProtocolRun,
     status::{ProtocolStatus, ReasonCode},
+    wire::ProtocolRunOut,
 };
 
 /// The next action for a resting run.
-pub fn next_action(run: &ProtocolRun) -> String {
+pub fn next_action(run: &ProtocolRunOut) -> String {
     let id = run.id;
     match run.status {
         ProtocolStatus::Pending

@@ -112,7 +112,7 @@ async fn project(app: &App, source: &Source, wanted: &Wanted) -> Result<Project,
 }
 
 /// Last part of a path or address, without `.git`.
-fn name_of(address: &str) -> String {
+pub fn name_of(address: &str) -> String {
     let last = address.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or_default();
     let name = last.strip_suffix(".git").unwrap_or(last);
     if name.is_empty() { "repository".to_owned() } else { name.chars().take(100).collect() }
@@ -201,8 +201,8 @@ async fn insert(
 }
 
 /// Words for a name: the first line that says something, cut between words.
-fn short(task: &str) -> String {
-    let line = super::super::protocols::first_line(task);
+pub fn short(task: &str) -> String {
+    let line = super::super::words::first_line(task);
     let slug = naming::slug(&line);
     if slug.len() <= SLUG {
         return slug;
