@@ -5,8 +5,21 @@ use crate::env::TestEnv;
 #[test]
 fn without_arguments_it_prints_usage_and_ends_with_2() {
     let env = TestEnv::new();
-    for arguments in [&[][..], &["protocols"], &["steps"], &["events"], &["runs"], &["config"], &["projects"]]
-    {
+    for arguments in [
+        &[][..],
+        &["--quiet"],
+        &["protocols"],
+        &["steps"],
+        &["review"],
+        &["events"],
+        &["runs"],
+        &["queues"],
+        &["tokens"],
+        &["engines"],
+        &["config"],
+        &["projects"],
+        &["projects", "secret"],
+    ] {
         let ended = env.run(arguments);
         assert_eq!(ended.code, Some(2), "{arguments:?}: {ended:?}");
         assert!(ended.stderr.contains("Usage: tasksgodzilla"), "{ended:?}");

@@ -69,7 +69,7 @@ impl World {
     fn list(&self, arguments: &[&str]) -> Vec<Value> {
         let mut all = arguments.to_vec();
         all.push("--json");
-        self.env.run(&all).ok().json().as_array().unwrap().clone()
+        self.env.ask(&all).ok().json().as_array().unwrap().clone()
     }
 
     /// The only run.

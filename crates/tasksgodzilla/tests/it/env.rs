@@ -49,6 +49,13 @@ impl Ended {
         self
     }
 
+    /// Fails the test unless clap refused the command line.
+    #[track_caller]
+    pub fn refused_usage(&self) {
+        assert_eq!(self.code, Some(2), "{self:?}");
+        assert!(self.stderr.contains("error: ") && self.stdout.is_empty(), "{self:?}");
+    }
+
     /// Fails the test unless the command ended well.
     #[track_caller]
     pub fn ok(&self) -> &Self {
@@ -127,6 +134,31 @@ impl TestEnv {
     /// Runs the binary to its end with one more variable.
     pub fn run_with(&self, name: &str, value: &str, arguments: &[&str]) -> Ended {
         wait_for(self.command(arguments).env(name, value).spawn().unwrap(), self.limit)
+    }
+
+    /// Starts `serve` on a free port; it says that it serves, and where.
+    pub fn serve(&self, more: &[&str]) -> (Running, String) {
+        let arguments: Vec<&str> = ["serve", "--port", "0"].iter().chain(more).copied().collect();
+        let mut server = self.start(&arguments);
+        let line = server.line(|line| line.starts_with("serving http://"));
+        let address = line.trim_start_matches("serving http://").split(' ').next().unwrap().to_owned();
+        (server, address)
+    }
+
+    /// Runs a command that asks the API: of the server at work, else of one that only lives for it.
+    pub fn ask(&self, arguments: &[&str]) -> Ended {
+        if self.is_served() {
+            return self.run(arguments);
+        }
+        let (server, _) = self.serve(&["--no-worker"]);
+        let ended = self.run(arguments);
+        server.signal("-TERM").ok();
+        ended
+    }
+
+    /// A server holds the lock of the state directory.
+    pub fn is_served(&self) -> bool {
+        std::fs::File::open(self.home().join("serve.lock")).is_ok_and(|lock| lock.try_lock_shared().is_err())
     }
 
     /// Starts the binary and leaves it running.

@@ -32,7 +32,7 @@ fn twice_cancels_and_leaves_nothing_running() {
     run.error_line(|line| line.contains("Ctrl-C again cancels"));
     let ended = run.signal("-INT");
     assert_eq!(ended.code, Some(130), "{ended:?}");
-    let shown = env.run(&["protocols", "show", "1", "--json"]).ok().json();
+    let shown = env.ask(&["protocols", "show", "1", "--json"]).ok().json();
     assert_eq!(shown["status"], "cancelled");
     assert_eq!(left_running(&env), Vec::<String>::new());
     env.run(&["verify"]).ok();
@@ -50,7 +50,7 @@ fn once_pauses_and_the_run_can_go_on() {
     run.error_line(|line| line.contains("step_enqueued"));
     let ended = run.signal("-INT");
     assert_eq!(ended.code, Some(130), "{ended:?}");
-    let shown = env.run(&["protocols", "show", "1", "--json"]).ok().json();
+    let shown = env.ask(&["protocols", "show", "1", "--json"]).ok().json();
     assert_eq!(shown["status"], "paused");
     assert_eq!(left_running(&env), Vec::<String>::new());
     let went_on = env.run(&["run", "--continue", "1", "--json"]);

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at what it did not expect")]
 
 mod access;
+mod api;
 mod bad_input;
 mod cli;
 mod codex;
@@ -12,7 +13,9 @@ mod demo;
 mod doctor;
 mod env;
 mod interrupt;
+mod menu;
 mod run;
 mod serve;
+mod session;
 mod steer;
 mod story;

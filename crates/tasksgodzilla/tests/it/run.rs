@@ -11,7 +11,7 @@ fn dummy<'a>(more: &[&'a str]) -> Vec<&'a str> {
 }
 
 fn runs(env: &TestEnv) -> Vec<serde_json::Value> {
-    env.run(&["protocols", "list", "--json"]).ok().json().as_array().unwrap().clone()
+    env.ask(&["protocols", "list", "--json"]).ok().json().as_array().unwrap().clone()
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn plan_only_stops_planned_and_continue_completes() {
     let run = planned.ok().json();
     assert_eq!(run["status"], "planned");
     let id = run["id"].to_string();
-    let steps = env.run(&["steps", "list", "--protocol", &id, "--json"]).ok().json();
+    let steps = env.ask(&["steps", "list", "--protocol", &id, "--json"]).ok().json();
     assert!(steps.as_array().unwrap().iter().all(|step| step["status"] == "pending"), "{steps}");
     let ended = env.run(&["run", "--continue", &id, "--json"]);
     assert_eq!(ended.ok().json()["status"], "completed");
@@ -201,7 +201,7 @@ fn the_dummy_engine_and_an_open_sandbox_are_labelled() {
     assert!(ended.ok().stderr.contains("UNCONFINED"), "{ended:?}");
     assert!(ended.stdout.contains("UNCONFINED"), "{ended:?}");
     assert!(ended.stdout.contains("nothing real is done"), "{ended:?}");
-    let shown = env.run(&["protocols", "show", "1"]);
+    let shown = env.ask(&["protocols", "show", "1"]);
     assert!(shown.ok().stdout.contains("UNCONFINED"), "{shown:?}");
 }
 

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::env::{Running, TestEnv};
+use crate::env::TestEnv;
 
 fn get(address: &str, path: &str) -> (u16, serde_json::Value, String) {
     let mut stream = TcpStream::connect(address).unwrap();
@@ -19,19 +19,10 @@ fn get(address: &str, path: &str) -> (u16, serde_json::Value, String) {
     (status, serde_json::from_str(body).unwrap(), head.to_ascii_lowercase())
 }
 
-/// A server on a free port, once it says that it serves.
-fn serve(env: &TestEnv, more: &[&str]) -> (Running, String) {
-    let arguments: Vec<&str> = ["serve", "--port", "0"].iter().chain(more).copied().collect();
-    let mut server = env.start(&arguments);
-    let line = server.line(|line| line.starts_with("serving http://"));
-    let address = line.trim_start_matches("serving http://").split(' ').next().unwrap().to_owned();
-    (server, address)
-}
-
 #[test]
 fn it_answers_and_ends_clean() {
     let env = TestEnv::new();
-    let (server, address) = serve(&env, &[]);
+    let (server, address) = env.serve(&[]);
     let (status, health, _) = get(&address, "/health");
     assert_eq!((status, health["status"].as_str()), (200, Some("ok")));
     assert_eq!(health["version"], env!("CARGO_PKG_VERSION"));
@@ -52,23 +43,23 @@ fn it_answers_and_ends_clean() {
 #[test]
 fn a_second_one_on_the_same_state_directory_is_refused() {
     let env = TestEnv::new();
-    let (server, address) = serve(&env, &["--no-worker"]);
+    let (server, address) = env.serve(&["--no-worker"]);
     assert_eq!(get(&address, "/ready").1["status"], "degraded");
     let pid = server.id().to_string();
     env.run(&["serve", "--port", "0"]).refused(1, &format!("another `serve` (process {pid})"));
     assert_eq!(get(&address, "/health").0, 200, "the first is not disturbed");
     let ended = server.signal("-INT");
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    let (third, _) = serve(&env, &["--no-worker"]);
+    let (third, _) = env.serve(&["--no-worker"]);
     third.signal("-TERM").ok();
 }
 
 #[test]
 fn a_server_that_was_killed_does_not_lock_the_next_out() {
     let env = TestEnv::new();
-    let (server, _) = serve(&env, &["--no-worker"]);
+    let (server, _) = env.serve(&["--no-worker"]);
     assert_eq!(server.signal("-KILL").code, None);
-    let (next, _) = serve(&env, &["--no-worker"]);
+    let (next, _) = env.serve(&["--no-worker"]);
     next.signal("-TERM").ok();
 }
 

@@ -1,4 +1,4 @@
-//! Listing, showing and steering: the commands that need no worker.
+//! Listing, showing and steering a run that was planned here: what a server without a worker does.
 
 use crate::env::TestEnv;
 
@@ -20,6 +20,7 @@ fn planned(env: &TestEnv) -> String {
 #[test]
 fn what_does_not_exist_is_said() {
     let env = TestEnv::new();
+    let (_server, _) = env.serve(&["--no-worker"]);
     for arguments in [
         &["protocols", "show", "7"][..],
         &["protocols", "pause", "7"],
@@ -27,10 +28,11 @@ fn what_does_not_exist_is_said() {
         &["steps", "list", "--protocol", "7"],
         &["runs", "show", "nonesuch"],
         &["runs", "logs", "../../etc/passwd"],
-        &["run", "--continue", "7"],
     ] {
-        env.run(arguments).refused(1, "does not exist");
+        env.run(arguments).refused(1, "[not_found, request ");
     }
+    env.run(&["runs", "show", ".."]).refused(1, "no object has such an id");
+    env.run(&["run", "--continue", "7"]).refused(1, "does not exist");
     for arguments in
         [&["protocols", "list"][..], &["projects", "list"], &["events", "recent"], &["runs", "list"]]
     {
@@ -44,6 +46,7 @@ fn what_does_not_exist_is_said() {
 fn a_run_can_be_shown_and_steered() {
     let env = TestEnv::new();
     let id = planned(&env);
+    let (_server, _) = env.serve(&["--no-worker"]);
     let shown = env.run(&["protocols", "show", &id, "--json"]).ok().json();
     assert_eq!((shown["status"].as_str(), shown["engine"].as_str()), (Some("planned"), Some("dummy")));
     let events = env.run(&["events", "recent", "--protocol", &id, "--json"]).ok().json();
@@ -52,8 +55,8 @@ fn a_run_can_be_shown_and_steered() {
     assert_eq!(events[0]["protocol_name"], "0001-do-it");
 
     let running = env.run(&["protocols", "run-next", &id]);
-    assert!(running.ok().stderr.contains(&format!("run --continue {id}")), "{running:?}");
-    env.run(&["protocols", "run-next", &id]).refused(1, "active");
+    assert!(running.ok().stderr.contains(&format!("events watch --protocol {id}")), "{running:?}");
+    env.run(&["protocols", "run-next", &id]).refused(1, "step_already_active");
     let paused = env.run(&["protocols", "pause", &id, "--reason", "lunch", "--json"]).ok().json();
     assert_eq!(paused["status"], "paused");
     let resumed = env.run(&["protocols", "resume", &id, "--json"]).ok().json();
@@ -62,7 +65,7 @@ fn a_run_can_be_shown_and_steered() {
     assert_eq!(cancelled["status"], "cancelled");
     env.run(&["protocols", "resume", &id]).refused(1, "cancelled");
     let newest = env.run(&["events", "recent", "--limit", "1", "--json"]).ok().json();
-    assert_eq!(newest[0]["actor"], "cli");
+    assert_eq!(newest[0]["actor"], "admin");
     env.run(&["verify"]).ok();
 }
 
@@ -70,6 +73,7 @@ fn a_run_can_be_shown_and_steered() {
 fn calls_and_their_logs_can_be_read() {
     let env = TestEnv::new();
     let id = planned(&env);
+    let (_server, _) = env.serve(&["--no-worker"]);
     let calls = env.run(&["runs", "list", "--protocol", &id, "--json"]).ok().json();
     let call = calls.as_array().unwrap().iter().find(|call| call["run_kind"] == "plan").unwrap();
     let call = call["run_id"].as_str().unwrap();

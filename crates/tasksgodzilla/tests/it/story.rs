@@ -72,12 +72,12 @@ impl Story {
     pub fn list(&self, arguments: &[&str]) -> Vec<Value> {
         let mut all = arguments.to_vec();
         all.push("--json");
-        self.env.run(&all).ok().json().as_array().unwrap().clone()
+        self.env.ask(&all).ok().json().as_array().unwrap().clone()
     }
 
     /// The run.
     pub fn run(&self) -> Value {
-        self.env.run(&["protocols", "show", &self.id.to_string(), "--json"]).ok().json()
+        self.env.ask(&["protocols", "show", &self.id.to_string(), "--json"]).ok().json()
     }
 
     /// Its events, oldest first.

@@ -37,7 +37,7 @@ fn an_engine_that_vanishes_between_two_steps_blocks_and_its_return_cures() {
     world.blocked(&ended, "engine_unavailable", "npm install");
     assert!(world.steps(&run).iter().all(|step| step["status"] != "completed"), "{:?}", world.steps(&run));
     fs::rename(path.with_extension("away"), &path).unwrap();
-    world.env.run(&["protocols", "retry-latest", &id]).ok();
+    world.env.ask(&["protocols", "retry-latest", &id]).ok();
     let again = world.env.run(&["run", "--continue", &id, "--json"]);
     assert_ne!(again.json()["status_reason"]["code"], "engine_unavailable", "{again:?}");
     world.sound();
@@ -134,7 +134,7 @@ printf '{"type":"turn.completed","usage":{"input_tokens":1,"output_tokens":1}}\n
     let run = world.blocked(&ended, "planning_invalid", "not JSON");
     assert!(!ended.stderr.contains('\u{1b}') && !ended.stdout.contains('\u{1b}'), "{ended:?}");
     let call = world.calls(&run)[0]["run_id"].as_str().unwrap().to_owned();
-    let log = world.env.run(&["runs", "logs", &call]);
+    let log = world.env.ask(&["runs", "logs", &call]);
     assert!(log.ok().stdout.contains('\u{fffd}'), "the log is text: {log:?}");
     assert!(!log.stdout.contains('\u{1b}'), "the log of an agent does not steer the terminal: {log:?}");
 }

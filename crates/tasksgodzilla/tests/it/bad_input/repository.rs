@@ -26,7 +26,7 @@ fn what_is_no_repository_is_refused_with_a_remedy_and_nothing_is_made() {
         ended.refused(1, name);
     }
     assert_eq!(["plain", "fake"].map(|name| snapshot(&env.path(name))), before);
-    assert_eq!(env.run(&["protocols", "list", "--json"]).ok().json(), json!([]));
+    assert_eq!(env.ask(&["protocols", "list", "--json"]).ok().json(), json!([]));
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn a_repository_without_a_base_branch_is_refused_with_a_remedy() {
         let argument = format!("--base-branch={branch}");
         env.run(&["run", "--engine", "dummy", "--repo", named, &argument, "Do it"]).refused(code, branch);
     }
-    assert_eq!(env.run(&["protocols", "list", "--json"]).ok().json(), json!([]));
+    assert_eq!(env.ask(&["protocols", "list", "--json"]).ok().json(), json!([]));
 }
 
 #[test]

@@ -86,7 +86,7 @@ impl World {
     pub fn list(&self, arguments: &[&str]) -> Vec<Value> {
         let mut all = arguments.to_vec();
         all.push("--json");
-        self.env.run(&all).ok().json().as_array().unwrap().clone()
+        self.env.ask(&all).ok().json().as_array().unwrap().clone()
     }
 
     /// Engine calls of a run with their attempts, oldest first.
@@ -110,7 +110,7 @@ impl World {
         let hint = ended.stderr.lines().find(|line| line.starts_with("hint: ")).unwrap();
         assert!(hint.len() > 20, "{hint}");
         let run = ended.json();
-        let shown = self.env.run(&["protocols", "show", &run["id"].to_string(), "--json"]).ok().json();
+        let shown = self.env.ask(&["protocols", "show", &run["id"].to_string(), "--json"]).ok().json();
         assert_eq!(shown["status"], "blocked", "{shown}");
         assert_eq!(shown["status_reason"]["code"], code, "{shown}");
         assert!(shown["status_reason"]["message"].as_str().unwrap().contains(sentence), "{shown}");

@@ -107,7 +107,7 @@ fn sweep(story: &Story, said: &[&Ended]) {
         &["config", "show"],
         &["doctor"],
     ] {
-        let ended = story.env.run(arguments);
+        let ended = story.env.ask(arguments);
         shown += &ended.stdout;
         shown += &ended.stderr;
     }
