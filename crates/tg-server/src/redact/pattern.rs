@@ -18,9 +18,23 @@ const KEYS: &[&str] = &[
     "private-key",
     "authorization",
 ];
-/// A word that begins like this and is long enough is a token of a well-known service.
-const PREFIXES: &[&str] =
-    &["sk-", "ghp_", "gho_", "ghs_", "ghu_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "AKIA", "AIza"];
+/// A word that begins like this and is long enough is a token of a well-known service, or one of ours.
+const PREFIXES: &[&str] = &[
+    "sk-",
+    "ghp_",
+    "gho_",
+    "ghs_",
+    "ghu_",
+    "github_pat_",
+    "glpat-",
+    "xoxb-",
+    "xoxp-",
+    "AKIA",
+    "AIza",
+    "tgz_",
+    "tgs_",
+    "tgl_",
+];
 const TOKEN_LENGTH: usize = 20;
 const SCHEMES: &[&str] = &["bearer", "basic", "token"];
 
