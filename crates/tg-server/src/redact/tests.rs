@@ -63,6 +63,10 @@ fn credentials_go_by_their_surroundings() {
         ("-H 'authorization: Basic aHVudGVyMg==' x", "-H 'authorization: Basic [redacted]' x"),
         ("bearer hunter2hunter2", "bearer [redacted]"),
         ("use ghp_hunter2hunter2hunter2 now", "use [redacted] now"),
+        ("our tgz_0123456789abcdef0123456789abcdef", "our [redacted]"),
+        ("a cookie of tgs_0123456789abcdef0123456789abcdef", "a cookie of [redacted]"),
+        ("/console#login=tgl_0123456789abcdef0123456789abcdef", "/console#login=[redacted]"),
+        ("the prefix tgz_01234567 is no secret", "the prefix tgz_01234567 is no secret"),
         ("-----BEGIN RSA PRIVATE KEY-----\nhunter2\n-----END RSA PRIVATE KEY-----\nx", "[redacted]\nx"),
     ] {
         assert_eq!(redactor.text(text), shown);

@@ -165,6 +165,7 @@ async fn a_head_that_is_too_much_is_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_slow_clients_than_places_hold_nobody_up_for_long() {
     let server = Server::start(SHORT).await;
+    let first = Instant::now();
     let mut slow = Vec::new();
     for _ in 0..2 * SHORT.connections {
         let mut stream = server.connect().await;
@@ -173,6 +174,7 @@ async fn more_slow_clients_than_places_hold_nobody_up_for_long() {
     }
     let began = Instant::now();
     assert!(server.say(LAST_HELLO).await.ends_with("hello"));
+    assert!(first.elapsed() >= SHORT.head_time, "there was no place before the first ones were out of time");
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     server.stop.cancel();
     server.end().await;
