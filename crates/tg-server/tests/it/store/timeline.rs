@@ -204,18 +204,21 @@ async fn a_walk_leaves_what_is_appended_meanwhile_to_the_next(test: TestDatabase
 async fn every_filter_walks_one_index_from_its_end() {
     let test = TestDatabase::sqlite().await;
     let Db::Sqlite { write, .. } = &test.db else { panic!("not sqlite") };
-    let index =
-        |name: &str| match name.split("::OF_").nth(1)?.trim_end_matches("_SINCE").trim_end_matches("_KEYS") {
-            "STEP" => Some("INDEX events_by_step (step_run_id=? AND seq"),
-            "RUN" => Some("INDEX events_by_run (protocol_run_id=? AND seq"),
-            "PROJECT" => Some("INDEX events_by_project (project_id=? AND seq"),
-            "PROJECT_TYPE" => Some("INDEX events_by_project_type (project_id=? AND event_type=? AND seq"),
-            "PROJECT_KIND" => Some("INDEX events_by_project_kind (project_id=? AND kind=? AND seq"),
-            "TYPE" => Some("INDEX events_by_type (event_type=? AND seq"),
-            "KIND" => Some("INDEX events_by_kind (kind=? AND seq"),
-            "ALL" => Some("INTEGER PRIMARY KEY (rowid"),
-            other => panic!("a list of {other}"),
-        };
+    let index = |name: &str| match name
+        .strip_prefix("event_list::OF_")?
+        .trim_end_matches("_SINCE")
+        .trim_end_matches("_KEYS")
+    {
+        "STEP" => Some("INDEX events_by_step (step_run_id=? AND seq"),
+        "RUN" => Some("INDEX events_by_run (protocol_run_id=? AND seq"),
+        "PROJECT" => Some("INDEX events_by_project (project_id=? AND seq"),
+        "PROJECT_TYPE" => Some("INDEX events_by_project_type (project_id=? AND event_type=? AND seq"),
+        "PROJECT_KIND" => Some("INDEX events_by_project_kind (project_id=? AND kind=? AND seq"),
+        "TYPE" => Some("INDEX events_by_type (event_type=? AND seq"),
+        "KIND" => Some("INDEX events_by_kind (kind=? AND seq"),
+        "ALL" => Some("INTEGER PRIMARY KEY (rowid"),
+        other => panic!("a list of {other}"),
+    };
     let mut looked = 0;
     for (name, text) in store::statements() {
         let Some(index) = index(&name) else { continue };
