@@ -16,7 +16,9 @@ use serde_json::json;
 use tg_core::wire::EngineOut;
 use tg_server::{
     api::{self, Facts, Keeper, KnownEngine, Limits},
+    app::App,
     config::Config,
+    jobs::secrets::seal_anew,
     trace, worker,
 };
 use tokio::{
@@ -78,6 +80,7 @@ pub async fn run(global: &Global, args: ServeArgs, output: &Output) -> Result<()
     let worker = (!args.no_worker).then(|| tokio::spawn(worker::run(app.clone(), stop.clone())));
     facts.set_workers(i64::from(worker.is_some()), &worker::name());
     tokio::spawn(look_at_engines(app.config.as_ref().clone(), facts.clone(), stop.clone()));
+    tokio::spawn(seal_secrets_anew(app.clone()));
 
     let url = UrlFile::write(&app.config.home.serve_url(), &format!("http://{}", reachable(address)))?;
     announce(&url, link.as_deref(), &app.config, worker.is_some(), output);
@@ -85,6 +88,15 @@ pub async fn run(global: &Global, args: ServeArgs, output: &Output) -> Result<()
     trace::flush().await;
     drop(url);
     ended
+}
+
+/// Brings the secrets of the projects under the newest key, beside the work.
+async fn seal_secrets_anew(app: App) {
+    match seal_anew(&app).await {
+        Ok(0) => {}
+        Ok(count) => tracing::info!(count, "project secrets were sealed with the newest key"),
+        Err(error) => tracing::error!(%error, "project secrets cannot be sealed with the newest key"),
+    }
 }
 
 fn announce(url: &UrlFile, link: Option<&str>, config: &Config, works: bool, output: &Output) {
