@@ -31,14 +31,18 @@ pub fn is_private_address(address: IpAddr) -> bool {
 
 fn is_private_v4(address: Ipv4Addr) -> bool {
     match address.octets() {
-        [0 | 10 | 127, ..] | [224..=255, ..] => true,
-        [100, second, ..] => (64..128).contains(&second),
-        [169, 254, ..] | [192, 168, ..] => true,
-        [172, second, ..] => (16..32).contains(&second),
+        // This network, private, this machine, many at once, and what is kept back.
+        [0 | 10 | 127 | 224..=255, ..]
+        | [169, 254, ..]
+        | [192, 168, ..]
         // Protocol assignments, documentation, relays, measurements.
-        [192, 0, 0 | 2, _] | [192, 88, 99, _] | [198, 18 | 19, ..] | [198, 51, 100, _] | [203, 0, 113, _] => {
-            true
-        }
+        | [192, 0, 0 | 2, _]
+        | [192, 88, 99, _]
+        | [198, 18 | 19, ..]
+        | [198, 51, 100, _]
+        | [203, 0, 113, _] => true,
+        [100, second, ..] => (64..128).contains(&second),
+        [172, second, ..] => (16..32).contains(&second),
         [..] => false,
     }
 }
@@ -53,7 +57,7 @@ fn is_private_v6(address: Ipv6Addr) -> bool {
         // Translated by the network (NAT64), and 6to4: what counts is the address inside.
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => inner(high, low),
         // Tunnels, documentation, hash identities.
-        [0x2001, 0 | 0x0db8, ..] | [0x2001, 0x10..0x40, ..] | [0x3fff, 0..0x1000, ..] => true,
+        [0x2001, 0 | 0x0db8 | 0x10..0x40, ..] | [0x3fff, 0..0x1000, ..] => true,
         // Only this eighth is the open internet; mapped, unique local and link-local lie outside.
         [first, ..] => first & 0xe000 != 0x2000,
     }

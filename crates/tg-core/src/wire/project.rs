@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use utoipa::ToSchema;
 
+use super::protocol::stated;
 use crate::project::{ForgeKind, ModelDefaults};
 
 /// Body of `POST /projects`.
@@ -43,22 +44,17 @@ pub struct ProjectChange {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_branch: Option<String>,
     /// Checkout on the server's machine.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub local_path: Option<Option<String>>,
     /// Where its PR/MR and checks live.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<ForgeKind>)]
     pub ci_provider: Option<Option<ForgeKind>>,
     /// Model preferences, as a whole.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<ModelDefaults>)]
     pub default_models: Option<Option<ModelDefaults>>,
-}
-
-/// Tells a given `null` from an absent field.
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<Option<T>>, D::Error> {
-    Option::<T>::deserialize(from).map(Some)
 }
 
 /// Body of `PUT /projects/{id}/secrets/{key}`.

@@ -5,7 +5,7 @@ use std::path::{Component, Path};
 
 use tg_core::{
     naming::{BranchName, LocalRemotes, RemoteUrl, project_name},
-    project::{ForgeKind, ModelDefaults, Project, SecretKey},
+    project::{Project, SecretKey},
     wire::{NewProject, ProjectChange, SecretText},
 };
 
@@ -28,12 +28,15 @@ const LONGEST_PATH: usize = 4096;
 /// could not be taken out of a log.
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 8..=16 * 1024;
 
+/// A secret with its name.
+pub(super) type KeyedSecret = (SecretKey, Secret<String>);
+
 /// A row and its secrets out of the body of a new project.
 pub(super) fn new_project(
     config: &Config,
     caller: &Caller,
     new: NewProject,
-) -> Result<(project::NewProject, Vec<(SecretKey, Secret<String>)>), ApiError> {
+) -> Result<(project::NewProject, Vec<KeyedSecret>), ApiError> {
     let mut wrong = Wrong::default();
     let name = wrong.take(&["name"], project_name(&new.name));
     let local =
@@ -66,46 +69,39 @@ pub(super) fn new_project(
     }
 }
 
-/// A checked change.
-#[derive(Debug, Default)]
-pub(super) struct Change {
-    name: Option<String>,
-    base_branch: Option<String>,
-    local_path: Option<Option<String>>,
-    ci_provider: Option<Option<ForgeKind>>,
-    default_models: Option<ModelDefaults>,
-}
+/// A change that holds.
+pub(super) struct Change(ProjectChange);
 
 /// A change out of the body of a request.
-pub(super) fn change(config: &Config, asked: ProjectChange) -> Result<Change, ApiError> {
+pub(super) fn change(config: &Config, mut asked: ProjectChange) -> Result<Change, ApiError> {
     let mut wrong = Wrong::default();
-    let name = asked.name.and_then(|name| wrong.take(&["name"], project_name(&name)));
-    let base_branch = asked
+    asked.name = asked.name.and_then(|name| wrong.take(&["name"], project_name(&name)));
+    asked.base_branch = asked
         .base_branch
         .and_then(|branch| wrong.take(&["base_branch"], BranchName::parse(&branch)))
         .map(|branch| branch.to_string());
     if let Some(Some(path)) = &asked.local_path {
         wrong.take(&["local_path"], checkout(config, path));
     }
-    let default_models = asked.default_models.map(Option::unwrap_or_default);
-    if let Some(default_models) = &default_models {
+    if let Some(Some(default_models)) = &asked.default_models {
         wrong.models("default_models", default_models);
     }
     wrong.refuse_any()?;
-    let (local_path, ci_provider) = (asked.local_path, asked.ci_provider);
-    Ok(Change { name, base_branch, local_path, ci_provider, default_models })
+    Ok(Change(asked))
 }
 
 impl Change {
     /// The project with the change, and the names of the fields that differ.
     pub(super) fn apply(self, current: &Project) -> (Project, Vec<&'static str>) {
+        let Self(asked) = self;
+        let default_models = asked.default_models.map(Option::unwrap_or_default);
         let mut fields = Vec::new();
         let mut changed = current.clone();
-        put(&mut changed.name, self.name, "name", &mut fields);
-        put(&mut changed.base_branch, self.base_branch, "base_branch", &mut fields);
-        put(&mut changed.local_path, self.local_path, "local_path", &mut fields);
-        put(&mut changed.ci_provider, self.ci_provider, "ci_provider", &mut fields);
-        put(&mut changed.default_models, self.default_models, "default_models", &mut fields);
+        put(&mut changed.name, asked.name, "name", &mut fields);
+        put(&mut changed.base_branch, asked.base_branch, "base_branch", &mut fields);
+        put(&mut changed.local_path, asked.local_path, "local_path", &mut fields);
+        put(&mut changed.ci_provider, asked.ci_provider, "ci_provider", &mut fields);
+        put(&mut changed.default_models, default_models, "default_models", &mut fields);
         (changed, fields)
     }
 }
@@ -139,9 +135,8 @@ fn remote(config: &Config, text: &str, local: LocalRemotes) -> Result<String, St
     if !config.allow_private_hosts {
         url.refuse_private_host().map_err(|error| error.to_string())?;
     }
-    match url.local_path() {
-        Some(path) => outside_our_state(config, &path)?,
-        None => {}
+    if let Some(path) = url.local_path() {
+        outside_our_state(config, &path)?;
     }
     Ok(url.as_str().to_owned())
 }

@@ -289,6 +289,40 @@ async fn an_archive_and_a_new_run_at_once_do_not_both_win(test: TestDatabase) {
     }
 }
 
+async fn a_projects_token_sees_its_project_and_changes_nothing(test: TestDatabase) {
+    let api = Api::new(&test.app());
+    let (own, other) = (made(&api, "own").await, made(&api, "other").await);
+    let given = api.post(&format!("/projects/{own}/token"), &json!({})).await.json();
+    let token = given["token"].as_str().unwrap();
+    let call = |method: &str, path: &str| api.call(method, path).token(token);
+    let listed = call("GET", "/projects").send().await.json();
+    assert_eq!(listed.as_array().unwrap().len(), 1, "{listed}");
+    assert_eq!(listed[0]["id"], own);
+    assert_eq!(call("GET", &format!("/projects?cursor=project-{own}")).send().await.json(), json!([]));
+    assert_eq!(call("GET", &format!("/projects/{own}")).send().await.status, StatusCode::OK);
+    assert_eq!(
+        call("GET", &format!("/projects/{other}")).send().await.refusal(),
+        (404, "not_found".to_owned())
+    );
+    for project in [own, other] {
+        let path = format!("/projects/{project}");
+        for (method, path, body) in [
+            ("POST", "/projects".to_owned(), json!({ "name": "x", "git_url": URL })),
+            ("PATCH", path.clone(), json!({ "name": "x" })),
+            ("DELETE", path.clone(), json!({ "confirm": true })),
+            ("PUT", format!("{path}/secrets/github_token"), json!({ "value": "long-enough" })),
+            ("DELETE", format!("{path}/secrets/github_token"), json!({})),
+        ] {
+            let got = call(method, &path).json(&body).send().await;
+            assert_eq!(got.refusal(), (403, "forbidden".to_owned()), "{method} {path}");
+        }
+    }
+    send(&api, "DELETE", &format!("/projects/{own}"), &json!({ "confirm": true })).await;
+    assert_eq!(call("GET", "/projects").send().await.json(), json!([]), "archived is hidden from it, too");
+    let all = call("GET", "/projects?archived=true").send().await.json();
+    assert_eq!(all.as_array().unwrap().len(), 1, "{all}");
+}
+
 async fn an_answer_is_given_once_for_a_key(test: TestDatabase) {
     let api = Api::new(&test.app());
     let body = json!({ "name": "Demo", "git_url": URL });
@@ -311,6 +345,7 @@ mod both {
         pages_show_every_project_once_newest_first,
         an_archived_project_takes_no_work_and_keeps_its_history,
         an_archive_and_a_new_run_at_once_do_not_both_win,
+        a_projects_token_sees_its_project_and_changes_nothing,
         an_answer_is_given_once_for_a_key,
     );
 }
