@@ -55,6 +55,7 @@ fn no_request_made_from_the_document_breaks_the_server_or_the_document() {
     env.set("TASKSGODZILLA_API_TOKEN", TOKEN);
     env.set("TASKSGODZILLA_RATE_LIMIT_PER_SECOND", "100000");
     env.set("TASKSGODZILLA_RATE_LIMIT_BURST", "100000");
+    env.set("TASKSGODZILLA_LOGIN_FAILURES_PER_MINUTE", "100000");
     env.set("TASKSGODZILLA_LOG_LEVEL", "error");
     let mut server = env.start(&["serve", "--port", "0", "--no-worker"]);
     let line = server.line(|line| line.starts_with("serving http://"));
@@ -67,10 +68,20 @@ fn no_request_made_from_the_document_breaks_the_server_or_the_document() {
         &schemathesis,
         &["--config-file", settings.to_str().unwrap(), "run", &url, "--no-color"],
     );
-    let told: String = ended.stdout.lines().rev().take(120).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n");
+    let told: String = ended
+        .stdout
+        .lines()
+        .rev()
+        .take(120)
+        .collect::<Vec<_>>()
+        .into_iter()
+        .rev()
+        .collect::<Vec<_>>()
+        .join("\n");
     assert_eq!(ended.code, Some(0), "{told}\n{}", ended.stderr);
     let tested = ended.stdout.lines().find(|line| line.contains("Tested:")).unwrap_or_default();
-    let count: usize = tested.chars().filter(char::is_ascii_digit).collect::<String>().parse().unwrap_or_default();
+    let count: usize =
+        tested.chars().filter(char::is_ascii_digit).collect::<String>().parse().unwrap_or_default();
     assert!(count >= 50, "only {count} operations were tested: {told}");
     let health = call(&address, "GET", "/health", &Value::Null);
     assert_eq!(health["status"], "ok");

@@ -12,6 +12,7 @@ mod crash;
 mod demo;
 mod doctor;
 mod env;
+mod fuzz;
 mod interrupt;
 mod menu;
 mod run;

@@ -5,6 +5,8 @@ mod diff;
 mod document;
 mod events;
 mod frame;
+mod hostile;
+mod matrix;
 mod projects;
 mod protocols;
 mod review;

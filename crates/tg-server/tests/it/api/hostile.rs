@@ -76,10 +76,17 @@ async fn a_body_that_is_none_is_refused_by_every_route() {
         for (what, body) in bodies {
             let call = api.call(method, path).as_admin().header("content-type", "application/json");
             let got = call.body(body.to_vec()).send().await;
+            // Whoever has no token yet may send little.
+            if path == "/auth/session" && body.len() > 1024 {
+                assert_eq!(got.refusal(), (413, "payload_too_large".to_owned()), "{method} {path}: {what}");
+                continue;
+            }
             assert_eq!(got.refusal(), (422, "validation_failed".to_owned()), "{method} {path}: {what}");
             assert!(got.json()["errors"][0]["loc"].is_array(), "{method} {path}: {what}");
         }
-        for kind in ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", "multipart/form-data"] {
+        for kind in
+            ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", "multipart/form-data"]
+        {
             let call = api.call(method, path).as_admin().header("content-type", kind);
             let got = call.body("{\"a\":1}").send().await;
             assert_eq!(got.refusal(), (415, "unsupported_media_type".to_owned()), "{method} {path}: {kind}");
@@ -128,7 +135,18 @@ async fn ids_that_cannot_be_name_nothing() {
     let world = world().await;
     let api = Api::new(&world.app);
     for resource in ["/projects/", "/protocols/", "/steps/", "/queues/jobs/", "/runs/"] {
-        for id in ["0", "-1", "9223372036854775807", "9223372036854775808", "1e3", "0x1", "%00", "..%2f..", "a%20b", "%ff"] {
+        for id in [
+            "0",
+            "-1",
+            "9223372036854775807",
+            "9223372036854775808",
+            "1e3",
+            "0x1",
+            "%00",
+            "..%2f..",
+            "a%20b",
+            "%ff",
+        ] {
             let got = api.get(&format!("{resource}{id}")).await;
             assert_eq!(got.refusal(), (404, "not_found".to_owned()), "{resource}{id}");
         }
@@ -139,5 +157,8 @@ async fn ids_that_cannot_be_name_nothing() {
     }
     let got = api.call("BREW", "/projects").as_admin().send().await;
     assert_eq!(got.refusal().0, 405);
-    assert_eq!(api.post("/projects", &json!({"name": 5})).await.json()["errors"][0]["loc"], json!(["body", "name"]));
+    assert_eq!(
+        api.post("/projects", &json!({"name": 5})).await.json()["errors"][0]["loc"],
+        json!(["body", "name"])
+    );
 }

@@ -3,9 +3,10 @@
 //! trace.
 
 use serde_json::{Value, json};
-use tg_server::testing::api::{Api, Got};
-
-use super::world;
+use tg_server::testing::{
+    api::{Api, Got},
+    app::{Setup, TestApp},
+};
 
 /// A word that stands in every text of the other project.
 const CANARY: &str = "bravo-canary";
@@ -81,6 +82,12 @@ fn operations() -> Vec<Operation> {
     found
 }
 
+/// A world in which wrong tokens may be tried without end.
+async fn world() -> TestApp {
+    let setup = Setup::new(env!("CARGO_BIN_EXE_tg-shim"));
+    setup.set("TASKSGODZILLA_LOGIN_FAILURES_PER_MINUTE", "100000").make().await
+}
+
 async fn ask(api: &Api, method: &str, path: &str, token: Option<&str>) -> Got {
     let mut call = api.call(method, path);
     if let Some(token) = token {
@@ -108,7 +115,8 @@ async fn side(api: &Api, word: &str) -> Side {
     let project = text(&made(api, "/projects", json!({"name": word, "git_url": url})).await["id"]);
     let new = json!({"protocol_name": format!("{word}-run"), "description": word, "engine": "dummy"});
     let run = text(&made(api, &format!("/projects/{project}/protocols"), new).await["id"]);
-    let step = json!({"step_index": 0, "step_name": format!("00-{word}.md"), "step_type": "work", "summary": word});
+    let step =
+        json!({"step_index": 0, "step_name": format!("00-{word}.md"), "step_type": "work", "summary": word});
     let step = text(&made(api, &format!("/protocols/{run}/steps"), step).await["id"]);
     let other = json!({"protocol_name": format!("{word}-other"), "description": word, "engine": "dummy"});
     let other = text(&made(api, &format!("/projects/{project}/protocols"), other).await["id"]);
@@ -119,7 +127,8 @@ async fn side(api: &Api, word: &str) -> Side {
     made(api, "/runs/start", outside).await;
     let log = api.call("POST", &format!("/runs/{call}/logs")).as_admin().header("content-type", "text/plain");
     assert!(log.body(format!("{word} was here\n")).send().await.status.is_success());
-    let comment = json!({"path": format!("{word}.rs"), "side": "new", "line": 1, "sha": "a".repeat(40), "body": word});
+    let comment =
+        json!({"path": format!("{word}.rs"), "side": "new", "line": 1, "sha": "a".repeat(40), "body": word});
     let comment = text(&made(api, &format!("/protocols/{run}/review_comments"), comment).await["id"]);
     let token = text(&made(api, &format!("/projects/{project}/token"), json!({})).await["token"]);
     Side { project, run, step, job, call, comment, token }
@@ -167,7 +176,11 @@ async fn nobody_gets_further_than_the_rule_of_the_route() {
             let foreign = ask(&api, method, &path, Some(&alpha.token)).await;
             let nobody = ask(&api, method, &operation.at(None), Some(&alpha.token)).await;
             assert_eq!(without_ids(&foreign, &bravo), without_ids(&nobody, &bravo), "{method} {path}");
-            assert!([404, 422].contains(&foreign.status.as_u16()), "{method} {path}: {}", foreign.status);
+            assert!(
+                [404, 415, 422].contains(&foreign.status.as_u16()),
+                "{method} {path}: {}",
+                foreign.status
+            );
         }
     }
     assert_eq!(last_event(&api).await, before, "a refused call left an event");
