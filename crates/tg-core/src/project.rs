@@ -1,6 +1,7 @@
 //! A project: a repository we look after. Plain data.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::{ids::ProjectId, status::words};
 
@@ -71,7 +72,7 @@ impl std::fmt::Display for SecretKey {
 
 /// Model preferences of a project, by role; the first entry is used, the rest are fallbacks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Map<String, Value>")]
 pub struct ModelDefaults {
     /// For planning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -85,6 +86,33 @@ pub struct ModelDefaults {
     /// For QA.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub qa: Option<String>,
+}
+
+impl TryFrom<Map<String, Value>> for ModelDefaults {
+    type Error = String;
+
+    /// Only from an object: a list would be taken for the roles in their order.
+    fn try_from(mut fields: Map<String, Value>) -> Result<Self, String> {
+        let mut take = |role: &str| match fields.remove(role) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(model)) => Ok(Some(model)),
+            Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+                Err(format!("the model for {role} must be a string"))
+            }
+        };
+        let models = Self {
+            planning: take("planning")?,
+            decompose: take("decompose")?,
+            exec: take("exec")?,
+            qa: take("qa")?,
+        };
+        match fields.keys().next() {
+            None => Ok(models),
+            Some(other) => {
+                Err(format!("unknown field `{other}`, expected one of `planning`, `decompose`, `exec`, `qa`"))
+            }
+        }
+    }
 }
 
 /// A repository we look after.

@@ -1,7 +1,7 @@
 //! The API's document (OpenAPI 3.1), made from the same lines that route.
 
 use axum::{extract::State, http::Method, response::Response};
-use tg_core::wire::Problem;
+use tg_core::{job::JobStatus, wire::Problem};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
@@ -36,6 +36,9 @@ pub fn common_answers(operation: &mut Operation, method: &Method, access: Access
         statuses.push(("403", "Not for this token"));
         statuses.push(("404", "No such object in this scope"));
         statuses.push(("422", "A field does not hold"));
+    }
+    if *method == Method::DELETE {
+        statuses.push(("400", "Something has to be confirmed first"));
     }
     if *method != Method::GET {
         statuses.extend([
@@ -80,6 +83,8 @@ pub fn finish(mut document: OpenApi) -> OpenApi {
     document.servers = None;
     let components = document.components.take().unwrap_or_else(|| ComponentsBuilder::new().build());
     let mut components = components;
+    // Words that only stand in queries.
+    components.schemas.insert(JobStatus::name().into_owned(), JobStatus::schema());
     components.schemas.insert(Problem::name().into_owned(), Problem::schema());
     components
         .schemas

@@ -92,6 +92,13 @@ fn says_json(headers: &HeaderMap) -> bool {
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    // Every body is an object; a list would be taken for its fields in order.
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        return Err(ApiError::Invalid(vec![field_at(
+            vec!["body".into()],
+            "invalid type: a list, expected an object",
+        )]));
+    }
     let mut reader = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut reader)
         .map_err(|error| ApiError::Invalid(vec![field("body", error.path(), &error.inner().to_string())]))?;

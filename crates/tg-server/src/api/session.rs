@@ -35,7 +35,7 @@ pub fn routes() -> Routes {
 /// With a bearer, or with the `code` of a login link, which works once and for ten minutes. The cookie
 /// `tgz_session` of the answer stands for whoever opened the session, for a day at most, and ends with
 /// the token behind it.
-#[utoipa::path(post, path = "/auth/session", operation_id = "open_session", tag = "auth", request_body = NewSession,
+#[utoipa::path(post, path = "/auth/session", operation_id = "open_session", tag = "auth", request_body = Option<NewSession>,
     security(("bearer" = []), ("project_token" = []), ()),
     responses((status = 200, description = "The session", body = SessionOut),
               (status = 401, description = "No token and no code that works", body = tg_core::wire::Problem, content_type = "application/problem+json"),

@@ -86,6 +86,10 @@ pub struct Piece {
 /// Reads at most `most` bytes from `offset`. A character that has not arrived whole is left for the next
 /// piece; only at the end of a log that is complete nothing will follow, so there it is shown as it is.
 pub fn piece(file: &mut File, offset: u64, most: u64, is_complete: bool) -> io::Result<Piece> {
+    // Nothing lies past the end; a system may refuse to go so far.
+    if offset > file.metadata()?.len() {
+        return Ok(Piece { text: String::new(), next: offset, eof: true });
+    }
     file.seek(SeekFrom::Start(offset))?;
     let mut bytes = Vec::new();
     // One byte more tells whether this is the end.

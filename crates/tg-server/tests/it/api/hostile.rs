@@ -68,6 +68,7 @@ async fn a_body_that_is_none_is_refused_by_every_route() {
         ("deep", deep.as_bytes()),
         ("deep object", deep_object.as_bytes()),
         ("a list", b"[1,2,3]"),
+        ("a list that could be fields", b" [null, null]"),
         ("a number", b"17"),
         ("a foreign field", b"{\"no_such_field_anywhere\": 1}"),
         ("a hostile field", b"{\"__proto__\": {\"admin\": true}, \"is_admin\": true}"),
