@@ -68,14 +68,14 @@ pub struct Global {
     /// State directory.
     #[arg(long, global = true, value_name = "DIR")]
     pub home: Option<PathBuf>,
-    /// Server to talk to; without it the one of the state directory, else http://127.0.0.1:8010.
+    /// Server to talk to; without it the one of the state directory, else `http://127.0.0.1:8010`.
     #[arg(long, global = true, value_name = "URL")]
     pub api_base: Option<String>,
     /// Token to show it; without it the one of the state directory, for its own server only. Others on
-    /// this machine can see a flag: TASKSGODZILLA_API_TOKEN hides it.
+    /// this machine can see a flag: `TASKSGODZILLA_API_TOKEN` hides it.
     #[arg(long, global = true, value_name = "TOKEN", conflicts_with = "project_token")]
     pub token: Option<String>,
-    /// Token of one project, instead; TASKSGODZILLA_PROJECT_TOKEN hides it.
+    /// Token of one project, instead; `TASKSGODZILLA_PROJECT_TOKEN` hides it.
     #[arg(long, global = true, value_name = "TOKEN")]
     pub project_token: Option<String>,
 }
@@ -140,7 +140,7 @@ pub enum Command {
     /// List the engines of the server.
     #[command(subcommand, arg_required_else_help = true)]
     Engines(engines::EnginesCommand),
-    /// Print the document of the HTTP API (OpenAPI 3.1); no server is needed.
+    /// Print the document of the HTTP API (`OpenAPI` 3.1); no server is needed.
     Openapi,
     /// Print completions for a shell.
     Completions(pages::CompletionsArgs),

@@ -96,7 +96,12 @@ impl Output {
                 inquire::InquireError::OperationCanceled | inquire::InquireError::OperationInterrupted => {
                     CliError::new(ErrorKind::Interrupted, "nothing was given")
                 }
-                other => CliError::failed(format!("the terminal cannot be asked: {other}")),
+                other @ (inquire::InquireError::NotTTY
+                | inquire::InquireError::InvalidConfiguration(_)
+                | inquire::InquireError::IO(_)
+                | inquire::InquireError::Custom(_)) => {
+                    CliError::failed(format!("the terminal cannot be asked: {other}"))
+                }
             },
         )
     }

@@ -57,7 +57,7 @@ pub struct Which {
     /// Only of this step.
     #[arg(long, value_name = "ID")]
     step: Option<i64>,
-    /// Only of this type, such as step_completed.
+    /// Only of this type, such as `step_completed`.
     #[arg(long = "type", value_name = "WORD")]
     event_type: Option<String>,
     /// Only of this area of work.

@@ -26,7 +26,7 @@ pub enum QueuesCommand {
         /// Only in this status.
         #[arg(long, value_name = "WORD", value_parser = arguments::job_statuses())]
         status: Option<String>,
-        /// Only of this type, such as execute_step_job.
+        /// Only of this type, such as `execute_step_job`.
         #[arg(long = "type", value_name = "WORD")]
         job_type: Option<String>,
         #[command(flatten)]

@@ -146,21 +146,31 @@ pub async fn run(global: &Global, command: RunsCommand, output: &Output) -> Resu
 }
 
 /// A text as it arrives; with `--json` as one string.
-pub async fn print_text(client: &Client, mut response: Response, output: &Output) -> Result<(), CliError> {
+pub async fn print_text(client: &Client, response: Response, output: &Output) -> Result<(), CliError> {
+    print_by(client, response, |bytes| output.content(bytes), output).await
+}
+
+/// A text as it arrives, printed by `put`; with `--json` as one string.
+async fn print_by(
+    client: &Client,
+    mut response: Response,
+    put: impl Fn(&[u8]),
+    output: &Output,
+) -> Result<(), CliError> {
     let mut pending = Vec::new();
     while let Some(piece) = client.piece(&mut response).await? {
         pending.extend_from_slice(&piece);
         if !output.is_json() {
             let whole = logs::whole(&pending);
             let rest = pending.split_off(whole);
-            output.content(&pending);
+            put(&pending);
             pending = rest;
         }
     }
     if output.is_json() {
         output.json(&String::from_utf8_lossy(&pending));
     } else if !pending.is_empty() {
-        output.content(&pending);
+        put(&pending);
     }
     Ok(())
 }

@@ -98,7 +98,7 @@ pub struct Create {
     /// What it is for.
     #[arg(long = "type", value_name = "WORD", default_value = "work", value_parser = step_type())]
     step_type: StepType,
-    /// Where it begins; needs_qa for work that was done by hand.
+    /// Where it begins; `needs_qa` for work that was done by hand.
     #[arg(long, value_name = "WORD", default_value = "pending", value_parser = first_status())]
     status: FirstStepStatus,
     #[command(flatten)]

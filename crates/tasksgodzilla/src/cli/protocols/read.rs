@@ -45,12 +45,11 @@ pub async fn list(
     output: &Output,
 ) -> Result<(), CliError> {
     let query: Query<'_> = status.iter().map(|status| ("status", (*status).to_owned())).collect();
-    let projects = match project {
-        Some(project) => vec![project],
-        None => {
-            let all = client.list(&operation::PROJECTS, &[], &Query::new(), limit.limit).await?;
-            all.value.iter().map(|project| project.id).collect()
-        }
+    let projects = if let Some(project) = project {
+        vec![project]
+    } else {
+        let all = client.list(&operation::PROJECTS, &[], &Query::new(), limit.limit).await?;
+        all.value.iter().map(|project| project.id).collect()
     };
     let mut found: Vec<(serde_json::Value, ProtocolRunOut)> = Vec::new();
     for project in projects {

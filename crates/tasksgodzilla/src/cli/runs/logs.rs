@@ -7,7 +7,7 @@ use reqwest::Response;
 use tg_core::wire::LogTail;
 use tokio::sync::mpsc;
 
-use super::{super::CliError, print_text};
+use super::{super::CliError, print_by};
 use crate::{
     cli::watch::{Interrupt, stopped, told_of_breaks},
     client::{
@@ -42,7 +42,8 @@ pub async fn run(client: &Client, args: &LogsArgs, output: &Output) -> Result<()
         return Ok(());
     }
     let response = client.download(&operation::LOG, &[&args.id], &Query::new()).await?;
-    print_text(client, response, output).await
+    // What an agent printed is for reading, so nothing in it steers a terminal, in a pipe neither.
+    print_by(client, response, |bytes| output.log(&String::from_utf8_lossy(bytes)), output).await
 }
 
 async fn follow(client: &Client, id: &str, output: &Output) -> Result<(), CliError> {
