@@ -179,7 +179,7 @@ fn every_command_with_json_prints_json_and_none_prints_what_steers_a_terminal() 
         let shown = env.run(&[*arguments, &["--json"]].concat());
         let _: Value = shown.ok().json();
         let table = env.run(arguments);
-        let is_content = matches!(arguments[1..], ["diff" | "logs" | "artifact", ..]);
+        let is_content = matches!(arguments[1..], ["diff" | "artifact", ..]);
         for text in [&shown.stdout, &shown.stderr, &table.ok().stdout, &table.stderr] {
             let steering = |c: char| c != '\n' && !tg_core::plain::is_plain(c);
             // Into a pipe a file goes as it is.

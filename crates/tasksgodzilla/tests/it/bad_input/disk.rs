@@ -15,7 +15,8 @@ fn part(world: &World, name: &str) -> Ended {
     Ended { code, signal: None, stdout: read("out"), stderr: read("err") }
 }
 
-/// Mounts `disk` with this size, fills it so that `free` KiB are left, and defines `run NAME ARGS…`.
+/// Mounts `disk` with this size, fills it so that `free` KiB are left, and defines `run NAME ARGS…`
+/// and `ask NAME ARGS…`, which runs beside a server of its own.
 fn prelude(world: &World, disk: &str, size: &str, free: u32) -> String {
     let disk = world.env.path(disk);
     fs::create_dir_all(&disk).unwrap();
@@ -25,6 +26,11 @@ DISK='{disk}'; PARTS='{parts}'
 mount -t tmpfs -o size={size},mode=700 none "$DISK" || exit 77
 fill() {{ left=$(df -k --output=avail "$DISK" | tail -1); n=$((left - $1)); [ $n -le 0 ] || dd if=/dev/zero of="$DISK/ballast" bs=1024 count=$n status=none; }}
 run() {{ name=$1; shift; "$BIN" "$@" >"$PARTS/$name.out" 2>"$PARTS/$name.err" </dev/null; echo $? >"$PARTS/$name.code"; }}
+ask() {{
+  "$BIN" serve --port 0 --no-worker >"$PARTS/serve.out" 2>"$PARTS/serve.err" </dev/null & server=$!
+  for _ in $(seq 400); do grep -q '^serving' "$PARTS/serve.out" && break; sleep 0.05; done
+  run "$@"; kill $server; wait $server
+}}
 fill {free}
 "#,
         disk = disk.display(),
@@ -40,7 +46,7 @@ fn a_state_directory_on_a_full_disk_is_refused_and_works_when_there_is_room() {
         + &format!(
             r#"run first '{arguments}'
 rm "$DISK/ballast"
-run listed protocols list --json
+ask listed protocols list --json
 run second '{arguments}'
 run verified verify
 "#
@@ -76,7 +82,7 @@ sleep 5
 rm -f '{ballast}'
 wait
 run again run --continue 1 --json
-run shown protocols show 1 --json
+ask shown protocols show 1 --json
 run verified verify
 "#,
             ballast = ballast.display()
@@ -112,10 +118,10 @@ fn worktrees_on_a_full_disk_block_the_run_and_room_cures_it() {
     let script = prelude(&world, "projects", "64m", 3072)
         + &format!(
             r#"run first '{arguments}'
-run blocked protocols show 1 --json
+ask blocked protocols show 1 --json
 run verified verify
 rm "$DISK/ballast"
-run retried protocols retry-latest 1
+ask retried protocols retry-latest 1
 run second run --continue 1 --json
 "#
         );
