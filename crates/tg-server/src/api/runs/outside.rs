@@ -95,10 +95,10 @@ pub async fn append(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Answer, ApiError> {
+    let redactor = of_call(&door, &caller, &run_id).await?;
     if !is_text(&headers) {
         return Err(ApiError::MediaType);
     }
-    let redactor = of_call(&door, &caller, &run_id).await?;
     let mut write = door.write(&caller).await?;
     let call = open_outside(&mut write, &caller, &run_id).await?;
     let now = write.now();
