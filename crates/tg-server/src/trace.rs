@@ -33,7 +33,6 @@ where
 
 /// Nothing is built in that could send.
 #[cfg(not(feature = "otlp"))]
-#[expect(clippy::unnecessary_wraps, reason = "with the feature it can fail")]
 pub fn sender<S>(_: &Config) -> Result<Sender<S>, TraceError>
 where
     S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
@@ -50,17 +49,25 @@ pub fn context() -> Option<String> {
 }
 
 /// Hangs a span that has not begun under the one that this `traceparent` names.
+#[cfg(feature = "otlp")]
 pub fn follow(span: &Span, context: Option<&str>) {
-    #[cfg(feature = "otlp")]
     if let Some(context) = context {
         export::follow(span, context);
     }
-    #[cfg(not(feature = "otlp"))]
-    let _nothing_to_do = (span, context);
 }
 
+/// Nothing is built in that traces.
+#[cfg(not(feature = "otlp"))]
+pub const fn follow(_: &Span, _: Option<&str>) {}
+
 /// Sends what waits; called before the process ends.
+#[cfg(feature = "otlp")]
 pub async fn flush() {
-    #[cfg(feature = "otlp")]
     export::flush().await;
+}
+
+/// Nothing is built in that could wait.
+#[cfg(not(feature = "otlp"))]
+pub async fn flush() {
+    std::future::ready(()).await;
 }

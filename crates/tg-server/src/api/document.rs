@@ -1,4 +1,4 @@
-//! The API's document (OpenAPI 3.1), made from the same lines that route.
+//! The API's document (`OpenAPI` 3.1), made from the same lines that route.
 
 use axum::{extract::State, http::Method, response::Response};
 use tg_core::{job::JobStatus, wire::Problem};

@@ -251,10 +251,7 @@ impl ApiError {
     /// The body a person or program reads.
     pub fn problem(&self, request_id: &str) -> Problem {
         let status = self.status();
-        let errors = match self {
-            Self::Invalid(errors) => errors.clone(),
-            _ => Vec::new(),
-        };
+        let errors = if let Self::Invalid(errors) = self { errors.clone() } else { Vec::new() };
         Problem {
             kind: "about:blank".to_owned(),
             title: status.canonical_reason().unwrap_or_default().to_owned(),

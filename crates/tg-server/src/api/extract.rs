@@ -111,7 +111,7 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
 /// The place of an error as keys and indices, with its text.
 fn field(part: &str, place: &Place, message: &str) -> FieldError {
     let mut loc: Vec<Value> = vec![part.into()];
-    for segment in place.iter() {
+    for segment in place {
         match segment {
             Segment::Seq { index } => loc.push((*index).into()),
             Segment::Map { key } => loc.push(key.as_str().into()),

@@ -77,7 +77,7 @@ async fn enter(door: &Door, request: Request, request_id: &str, template: &str) 
     };
     let (mut parts, body) = request.into_parts();
     let key = parts.headers.get(IDEMPOTENCY_KEY).filter(|_| parts.method == Method::POST);
-    let key = key.map(|value| key_text(value)).transpose()?;
+    let key = key.map(key_text).transpose()?;
     let body = if matches!(parts.method, Method::GET | Method::HEAD) {
         Bytes::new()
     } else {

@@ -104,8 +104,7 @@ impl LastLook {
     /// What the database says; one look serves everybody who asks within a second.
     async fn fleet(&self, app: &App) -> Result<Arc<Fleet>, StoreError> {
         let mut last = self.0.lock().await;
-        if let Some((when, fleet)) = last.as_ref().filter(|(when, _)| when.elapsed() < FRESH) {
-            let _fresh = when;
+        if let Some((_, fleet)) = last.as_ref().filter(|(when, _)| when.elapsed() < FRESH) {
             return Ok(fleet.clone());
         }
         let mut tx = app.db.read().await?;

@@ -174,8 +174,8 @@ impl Reader {
         let period = door.app.feed.pace().heartbeat;
         let mut beat = interval_at(tokio::time::Instant::now() + period, period);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let _counted = metrics::Stream::new();
-        Self { door, caller, credentials, filter, last, stage: Stage::New, beat, _counted }
+        let counted = metrics::Stream::new();
+        Self { door, caller, credentials, filter, last, stage: Stage::New, beat, _counted: counted }
     }
 
     /// The next bytes; `None` ends the stream.

@@ -149,8 +149,7 @@ impl Got {
     /// # Panics
     /// When it is none.
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body)
-            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| unreadable(&error, &self.body))
     }
 
     /// A header as text; empty when absent.
@@ -165,4 +164,9 @@ impl Got {
             .and_then(|body| Some(body.get("code")?.as_str()?.to_owned()));
         (self.status.as_u16(), code.unwrap_or_default())
     }
+}
+
+#[expect(clippy::panic, reason = "a test ends at what it did not expect")]
+fn unreadable(error: &serde_json::Error, body: &[u8]) -> Value {
+    panic!("{error}: {}", String::from_utf8_lossy(body))
 }
