@@ -72,7 +72,7 @@ pub async fn reads(folder: &Path) -> anyhow::Result<Vec<Row>> {
         let before = server.spent();
         let load = load::run(server.address, CONNECTIONS, TIME, load::get(read.path, TOKEN), 200).await?;
         // The short round before it costs a tenth; it is left out by its share.
-        let spent = (server.spent() - before).mul_f64(10.0 / 11.0);
+        let spent = server.spent().saturating_sub(before).mul_f64(10.0 / 11.0);
         let share = load.rate() / hello.rate();
         let (promised, kept) = match read.promise {
             Promise::Share(least) => (">= 50 % of bare", share >= least),

@@ -36,7 +36,7 @@ use crate::{
 /// Where and what to serve.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// Address to bind; one that can be reached from outside needs TASKSGODZILLA_API_TOKEN.
+    /// Address to bind; one that can be reached from outside needs `TASKSGODZILLA_API_TOKEN`.
     #[arg(long, value_name = "ADDRESS")]
     host: Option<String>,
     /// Port to bind; 0 lets the system choose.

@@ -43,7 +43,7 @@ impl Served {
     fn send(&self, line: &str, headers: &[String], body: &str) -> Got {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
+        let headers: String = headers.iter().flat_map(|header| [header.as_str(), "\r\n"]).collect();
         let host = &self.address;
         let length = body.len();
         write!(

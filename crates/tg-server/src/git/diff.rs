@@ -182,8 +182,8 @@ mod tests {
     #[test]
     fn a_list_is_read_by_nul() {
         let listing = b":100644 100644 a1 b2 M\0a \xff\nb\0:100644 100644 a1 b2 R090\0old\0new\0\
-            :000000 100644 0 b D\0:x\0:100644 120000 a b T\0l\01\t2\ta \xff\nb\0\
-            3\t0\t\0old\0new\0-\t-\t:x\00\t1\tl\0";
+            :000000 100644 0 b D\0:x\0:100644 120000 a b T\0l\x001\t2\ta \xff\nb\0\
+            3\t0\t\0old\0new\0-\t-\t:x\x000\t1\tl\0";
         let files = read(listing).unwrap();
         let seen: Vec<_> = files
             .iter()
@@ -206,11 +206,11 @@ mod tests {
     fn any_other_form_is_none() {
         for other in [
             &b":100644 100644 a b M\0a\0"[..],
-            b":100644 100644 a b M\0a\01\t2\tb\0",
-            b":100644 100644 a b X\0a\01\t2\ta\0",
-            b":100644 100644 a b R100\0a\0b\01\t2\ta\0",
+            b":100644 100644 a b M\0a\x001\t2\tb\0",
+            b":100644 100644 a b X\0a\x001\t2\ta\0",
+            b":100644 100644 a b R100\0a\0b\x001\t2\ta\0",
             b"1\t2\ta\0",
-            b":100644 100644 a b M\0a\01\t2\ta\0tail",
+            b":100644 100644 a b M\0a\x001\t2\ta\0tail",
             b"fatal: what",
         ] {
             assert_eq!(read(other), None, "{}", String::from_utf8_lossy(other));

@@ -1,5 +1,7 @@
 //! What `/metrics`, `/ready`, `/version` and `/engines` tell, and that totals are exact through crashes.
 
+#![expect(clippy::float_cmp, reason = "counts are small whole numbers")]
+
 mod exposition;
 
 use std::time::{Duration, Instant};

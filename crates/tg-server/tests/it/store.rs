@@ -75,10 +75,11 @@ async fn projects_and_runs_come_back_as_written(test: TestDatabase) {
     assert_eq!(store::project::load(&mut tx, &Scope::All, project.id).await.unwrap(), project);
     assert_eq!(project.default_models.planning.as_deref(), Some("big"));
     let second = database::project(&mut tx, "second").await;
-    let all = store::project::list(&mut tx, &Scope::All, Default::default(), 10).await.unwrap();
+    let all =
+        store::project::list(&mut tx, &Scope::All, store::project::Filter::default(), 10).await.unwrap();
     assert_eq!(all, [second.clone(), project.clone()], "newest first");
     assert_eq!(
-        store::project::list(&mut tx, &Scope::All, Default::default(), 1).await.unwrap(),
+        store::project::list(&mut tx, &Scope::All, store::project::Filter::default(), 1).await.unwrap(),
         std::slice::from_ref(&second)
     );
 
@@ -283,7 +284,7 @@ async fn nobody_sees_another_project(test: TestDatabase) {
         assert_eq!(found, [seen; 11], "{scope:?}");
         assert_eq!(store::call::list(&mut tx, &scope, &step_filter, 9).await.unwrap(), vec![]);
         assert_eq!(
-            store::project::list(&mut tx, &scope, Default::default(), 9).await.unwrap().len(),
+            store::project::list(&mut tx, &scope, store::project::Filter::default(), 9).await.unwrap().len(),
             1,
             "its own only"
         );

@@ -27,7 +27,7 @@ async fn measured(home: &Path, settings: &[(&str, &str)], commits: f64) -> anyho
     let server = Served::real(home, settings)?;
     let before = server.spent();
     let load = load::run(server.address, CONNECTIONS, TIME, create(), 201).await?;
-    let spent = (server.spent() - before).mul_f64(10.0 / 11.0);
+    let spent = server.spent().saturating_sub(before).mul_f64(10.0 / 11.0);
     let share = load.rate() / commits;
     Ok((format!("{} = {:.0} %", described(&load, Some(spent)), share * 100.0), share))
 }

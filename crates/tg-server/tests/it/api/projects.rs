@@ -163,7 +163,12 @@ async fn a_link_into_the_state_directory_is_no_repository(test: TestDatabase) {
     std::os::unix::fs::symlink(&app.config.home.root, &link).unwrap();
     for path in [link.clone(), link.join("")] {
         let body = json!({ "name": "Demo", "git_url": path.display().to_string() });
-        assert_eq!(places(&api.post("/projects", &body).await), [json!(["body", "git_url"])], "{path:?}");
+        assert_eq!(
+            places(&api.post("/projects", &body).await),
+            [json!(["body", "git_url"])],
+            "{}",
+            path.display()
+        );
     }
     let plain = json!({ "name": "Demo", "git_url": elsewhere.path().display().to_string() });
     assert_eq!(api.post("/projects", &plain).await.status, StatusCode::CREATED);

@@ -147,7 +147,7 @@ async fn counts_agree_with_the_rows_however_they_are_added_up(test: TestDatabase
             queue::cancel(&mut tx, &job).await.unwrap();
             continue;
         }
-        let lease = queue::claim(&mut tx, "w:1:u", Duration::from_secs(60), 99).await.unwrap().unwrap();
+        let lease = queue::claim(&mut tx, "w:1:u", Duration::from_mins(1), 99).await.unwrap().unwrap();
         match number % 5 {
             0 | 1 => queue::finish(&mut tx, &lease).await.unwrap(),
             2 => queue::fail(&mut tx, &lease, "no").await.unwrap(),

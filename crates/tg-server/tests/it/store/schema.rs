@@ -164,7 +164,10 @@ async fn a_transaction_that_reads_first_can_still_write_while_another_process_wa
     let test = TestDatabase::sqlite().await;
     let other = Db::open(&test.url, 1).await.unwrap();
     let mut tx = test.db.begin().await.unwrap();
-    assert_eq!(store::project::list(&mut tx, &Scope::All, Default::default(), 9).await.unwrap(), vec![]);
+    assert_eq!(
+        store::project::list(&mut tx, &Scope::All, store::project::Filter::default(), 9).await.unwrap(),
+        vec![]
+    );
     let mut writer = tokio::spawn(async move {
         let mut tx = other.begin().await.unwrap();
         database::project(&mut tx, "second").await;
