@@ -13,6 +13,7 @@ use super::{CliError, ErrorKind, follow::next_action, protocols, words::run_stat
 use crate::{
     client::{
         Client, Query, operation,
+        sse::Frame,
         stream::{Item, Resume, Stream},
     },
     output::Output,
@@ -23,6 +24,9 @@ const QUIET: Duration = Duration::from_millis(300);
 
 /// Longest time between two looks at a run.
 const BEAT: Duration = Duration::from_secs(5);
+
+/// Longest wait for events that were written before a run rested and have not come yet.
+const LAST: Duration = Duration::from_secs(5);
 
 /// Jobs looked at to see whether one of them belongs to the run.
 const JOBS: usize = 500;
@@ -163,6 +167,9 @@ fn verdict(run: &ProtocolRunOut) -> Result<(), CliError> {
 
 struct Watch {
     client: Client,
+    filter: Filter,
+    /// Newest event that was printed.
+    seen: i64,
     stream: tokio::sync::mpsc::Receiver<Result<Item, CliError>>,
 }
 
@@ -170,7 +177,7 @@ impl Watch {
     fn new(client: &Client, filter: &Filter, after: i64) -> Self {
         let resume = Resume::Id(after);
         let stream = Stream::new(client, &operation::EVENT_STREAM, &[], filter.query(), resume).begin();
-        Self { client: client.clone(), stream }
+        Self { client: client.clone(), filter: filter.clone(), seen: after, stream }
     }
 
     /// Prints events until `is_over` says so, if it is to be asked at all: after events, when nothing
@@ -191,7 +198,7 @@ impl Watch {
                 () = interrupt.pressed() => return Err(stopped()),
                 () = tokio::time::sleep(quiet), if asks && is_connected => {
                     match is_over(&self.client).await {
-                        Ok(true) => return Ok(()),
+                        Ok(true) => return self.rest(print, output).await,
                         Ok(false) => {}
                         // The stream tells of a server that is away, and waits for it.
                         Err(error) => tracing::debug!(error = %error.error, "the run cannot be looked at"),
@@ -203,13 +210,7 @@ impl Watch {
             let Some(item) = item else { return Err(CliError::internal("the stream ended")) };
             match item? {
                 Item::Frame(frame) => {
-                    let read = serde_json::from_str(&frame.data).and_then(|json: serde_json::Value| {
-                        Ok((serde_json::from_value(json.clone())?, json))
-                    });
-                    match read {
-                        Ok((event, json)) => print(&event, &json),
-                        Err(error) => output.warn(&format!("an event cannot be read: {error}")),
-                    }
+                    self.show(&frame, &print, output);
                     quiet = QUIET;
                 }
                 other @ (Item::Broken | Item::Mended) => {
@@ -218,6 +219,44 @@ impl Watch {
                 }
             }
         }
+    }
+}
+
+impl Watch {
+    /// Prints an event.
+    fn show(&mut self, frame: &Frame, print: &impl Fn(&EventOut, &serde_json::Value), output: &Output) {
+        let read = serde_json::from_str(&frame.data).and_then(|json: serde_json::Value| {
+            Ok((serde_json::from_value::<EventOut>(json.clone())?, json))
+        });
+        match read {
+            Ok((event, json)) => {
+                self.seen = self.seen.max(event.seq);
+                print(&event, &json);
+            }
+            Err(error) => output.warn(&format!("an event cannot be read: {error}")),
+        }
+    }
+
+    /// Prints what was written up to now and has not come yet: a run is seen to rest before its last
+    /// event has made its way here.
+    async fn rest(
+        &mut self,
+        print: impl Fn(&EventOut, &serde_json::Value),
+        output: &Output,
+    ) -> Result<(), CliError> {
+        let end = newest(&self.client, &self.filter).await?;
+        let until = tokio::time::Instant::now() + LAST;
+        while self.seen < end {
+            match tokio::time::timeout_at(until, self.stream.recv()).await {
+                Ok(Some(item)) => {
+                    if let Item::Frame(frame) = item? {
+                        self.show(&frame, &print, output);
+                    }
+                }
+                Ok(None) | Err(_) => return Ok(()),
+            }
+        }
+        Ok(())
     }
 }
 
