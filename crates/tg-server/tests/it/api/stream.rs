@@ -165,6 +165,45 @@ async fn a_projects_token_hears_nothing_of_another_project() {
     }
 }
 
+/// A stream is held up right before it listens, and an event is committed meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_committed_between_the_look_and_the_news_is_not_lost() {
+    let test = TestDatabase::sqlite().await;
+    let app = test.app();
+    let [a, _] = places(&app).await;
+    let api = Api::new(&app);
+    let address = serve(api.router()).await;
+    let (release, held) = tokio::sync::oneshot::channel::<()>();
+    let (begun, holding) = tokio::sync::oneshot::channel::<()>();
+    let holder = tokio::spawn({
+        let feed = app.feed.clone();
+        async move {
+            let start = async |_sender| {
+                begun.send(()).unwrap();
+                held.await.unwrap();
+                Err::<(), ()>(())
+            };
+            feed.listen(start).await.unwrap_err();
+        }
+    });
+    holding.await.unwrap();
+    let mut stream = Stream::open(address, ADMIN, "/events/stream", None).await;
+    assert_eq!(stream.frame().await.unwrap().id, Some(0));
+    // Time for a stream that looks first.
+    for _ in 0..30 {
+        assert_eq!(api.get("/events").await.json(), json!([]));
+    }
+    append(&app, a, EventKind::Paused, 1).await;
+    release.send(()).unwrap();
+    holder.await.unwrap();
+    for _ in 0..30 {
+        assert_eq!(api.get("/events").await.json().as_array().unwrap().len(), 1);
+    }
+    append(&app, a, EventKind::Resumed, 1).await;
+    assert_eq!(stream.event().await.unwrap().id, Some(1));
+    assert_eq!(stream.event().await.unwrap().id, Some(2));
+}
+
 fn paced(app: App, pace: Pace) -> App {
     App { feed: Feed::new(pace), ..app }
 }
