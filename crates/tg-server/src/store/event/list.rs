@@ -39,8 +39,9 @@ mod sql {
     use crate::db::dialect::statements;
 
     // One index gives the rows and their order; a run's or step's own events are few enough to be
-    // looked through for the rest. With two columns in front, SQLite takes the right index only when
-    // one end of the range is left to it: the plus hides the other.
+    // looked through for the rest. Each end of the range has one bound: of two, SQLite may take the
+    // wrong one and walk the whole table. With two columns in front it takes the right index only
+    // when one end is left to it: the plus hides the other.
     macro_rules! subject {
         ($subject:literal, $order:literal) => {
             subject!($subject, " AND e.seq < $2 AND e.seq > $3", $order)
@@ -104,9 +105,9 @@ mod sql {
         OF_KIND = rows!("e.kind = $1", "DESC");
         OF_KIND_SINCE = rows!("e.kind = $1", "ASC");
         OF_KIND_KEYS = keys!("e.kind = $1");
-        OF_ALL = rows!("e.seq > $1", "DESC");
-        OF_ALL_SINCE = rows!("e.seq > $1", "ASC");
-        OF_ALL_KEYS = keys!("e.seq > $1");
+        OF_ALL = rows!("CAST($1 AS BIGINT) = 0", "DESC");
+        OF_ALL_SINCE = rows!("CAST($1 AS BIGINT) = 0", "ASC");
+        OF_ALL_KEYS = keys!("CAST($1 AS BIGINT) = 0");
         PROJECT_IS = "SELECT id FROM projects WHERE id = $1 AND (CAST($2 AS BIGINT) IS NULL OR id = $2)";
         RUN_IS = "SELECT id FROM protocol_runs WHERE id = $1 AND (CAST($2 AS BIGINT) IS NULL OR project_id = $2)";
         STEP_IS = "SELECT s.id FROM step_runs s JOIN protocol_runs r ON r.id = s.protocol_run_id \

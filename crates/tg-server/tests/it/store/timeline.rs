@@ -227,6 +227,10 @@ async fn every_filter_walks_one_index_from_its_end() {
         let plan: Vec<String> = rows.unwrap().iter().map(|row| row.get::<String, _>("detail")).collect();
         let walks: Vec<&String> = plan.iter().filter(|line| line.starts_with("SEARCH e ")).collect();
         assert!(walks.len() == 1 && walks[0].contains(index), "{name}: {plan:#?}");
+        // A plan does not tell which of two bounds of one end it walks from: zero would be the whole table.
+        for bound in ["e.seq > ", "e.seq < "] {
+            assert_eq!(text.matches(bound).count(), 1, "{name}: one bound for each end");
+        }
         looked += 1;
     }
     assert_eq!(looked, 24);
