@@ -163,8 +163,8 @@ async fn write(app: &App, id: i64, now: i64) -> Result<(), StoreError> {
 mod tests {
     use super::*;
 
-    fn peer(text: &str) -> Option<Peer> {
-        Some(Peer(text.parse().unwrap()))
+    fn peer(text: &str) -> Peer {
+        Peer(text.parse().unwrap())
     }
 
     #[test]
@@ -172,24 +172,30 @@ mod tests {
         let failures = Failures::new(NonZeroU32::new(3).unwrap());
         let now = Instant::now();
         for _ in 0..3 {
-            assert_eq!(failures.check(peer("192.0.2.1"), now), Ok(()));
-            assert_eq!(failures.count(peer("192.0.2.1"), now), Ok(()));
+            assert_eq!(failures.check(Some(peer("192.0.2.1")), now), Ok(()));
+            assert_eq!(failures.count(Some(peer("192.0.2.1")), now), Ok(()));
         }
-        let wait = failures.count(peer("192.0.2.1"), now).unwrap_err();
-        assert_eq!((wait, failures.check(peer("192.0.2.1"), now)), (Duration::from_secs(20), Err(wait)));
-        assert!(failures.check(peer("::ffff:192.0.2.1"), now).is_err(), "the same address in other clothes");
-        assert_eq!(failures.check(peer("192.0.2.2"), now), Ok(()), "others are not touched");
+        let wait = failures.count(Some(peer("192.0.2.1")), now).unwrap_err();
+        assert_eq!(
+            (wait, failures.check(Some(peer("192.0.2.1")), now)),
+            (Duration::from_secs(20), Err(wait))
+        );
+        assert!(
+            failures.check(Some(peer("::ffff:192.0.2.1")), now).is_err(),
+            "the same address in other clothes"
+        );
+        assert_eq!(failures.check(Some(peer("192.0.2.2")), now), Ok(()), "others are not touched");
         assert_eq!(failures.check(None, now), Ok(()));
-        assert_eq!(failures.check(peer("192.0.2.1"), now + wait), Ok(()));
+        assert_eq!(failures.check(Some(peer("192.0.2.1")), now + wait), Ok(()));
     }
 
     #[test]
     fn a_network_of_one_owner_is_one_address_and_memory_is_bounded() {
         let failures = Failures::new(NonZeroU32::MIN);
         let now = Instant::now();
-        assert_eq!(failures.count(peer("2001:db8::1"), now), Ok(()));
-        assert!(failures.check(peer("2001:db8::ffff"), now).is_err());
-        assert_eq!(failures.check(peer("2001:db8:0:1::1"), now), Ok(()));
+        assert_eq!(failures.count(Some(peer("2001:db8::1")), now), Ok(()));
+        assert!(failures.check(Some(peer("2001:db8::ffff")), now).is_err());
+        assert_eq!(failures.check(Some(peer("2001:db8:0:1::1")), now), Ok(()));
         for number in 0..25_000_u32 {
             let address = IpAddr::V4((0x0a00_0000 + number).into());
             failures.count(Some(Peer(address)), now).ok();
