@@ -160,6 +160,9 @@ const BAD: &[(&str, &str)] = &[
     ("TASKSGODZILLA_GIT_TIMEOUT_SECONDS", "0.5"),
     ("TASKSGODZILLA_RUN_LOG_RETENTION_DAYS", "0"),
     ("TASKSGODZILLA_RUN_LOG_MAX_BYTES", "1"),
+    ("TASKSGODZILLA_API_BASE", "a\nb"),
+    ("TASKSGODZILLA_PROJECT_TOKEN", "a\nb"),
+    ("TASKSGODZILLA_OTLP_ENDPOINT", "collector:4318"),
 ];
 
 #[test]
