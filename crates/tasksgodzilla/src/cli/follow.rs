@@ -167,8 +167,10 @@ impl<'a> Follower<'a> {
         let run = store::protocol::load(&mut tx, &Scope::All, self.run).await?;
         let steps = store::step::list(&mut tx, &Scope::All, self.run).await?;
         let mut has = [false; 2];
+        // Each look asks the clock anew: a job that falls due between the two is seen by the second one,
+        // while in the other order neither would see it.
         for (found, statuses) in
-            has.iter_mut().zip([&[JobStatus::Queued, JobStatus::Scheduled][..], &[JobStatus::Started]])
+            has.iter_mut().zip([&[JobStatus::Scheduled, JobStatus::Queued][..], &[JobStatus::Started]])
         {
             for status in statuses {
                 let jobs = queue::list(&mut tx, Some(*status), JOBS_AT_ONCE).await?;

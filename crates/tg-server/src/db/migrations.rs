@@ -2,7 +2,7 @@
 //! words that differ. A text that was released is never changed: its checksum is compared at start.
 
 use sqlx::{
-    AssertSqlSafe, SqlSafeStr,
+    AssertSqlSafe, SqlSafeStr, Sqlite, SqlitePool, Transaction,
     migrate::{MigrateError, Migration, MigrationType, Migrator},
 };
 
@@ -40,7 +40,7 @@ pub(super) async fn run(db: &Db) -> Result<(), DbError> {
     match db {
         Db::Sqlite { write, .. } => {
             // The driver has no migration lock for SQLite; the write lock of an outer transaction is one.
-            let mut tx = write.begin_with("BEGIN IMMEDIATE").await?;
+            let mut tx = begin(write).await?;
             migrator(false).run_direct(None, &mut *tx, false).await.map_err(explain)?;
             tx.commit().await?;
         }
@@ -53,6 +53,23 @@ pub(super) async fn run(db: &Db) -> Result<(), DbError> {
         }
     }
     Ok(())
+}
+
+/// Takes the write lock. On a slow disk many processes that start at once may wait longer for it than a
+/// statement does.
+async fn begin(write: &SqlitePool) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+    const TRIES: usize = 2;
+    for _ in 1..TRIES {
+        match write.begin_with("BEGIN IMMEDIATE").await {
+            Err(error) if is_busy(&error) => {}
+            begun => return begun,
+        }
+    }
+    write.begin_with("BEGIN IMMEDIATE").await
+}
+
+fn is_busy(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == "5")
 }
 
 fn explain(error: MigrateError) -> DbError {
