@@ -60,9 +60,10 @@ fn rows(events: i64) -> Vec<String> {
             count(events)
         ),
         format!(
-            "{} INSERT INTO codex_runs (id, job_type, run_kind, status, project_id, protocol_run_id, attempt, \
+            "{} INSERT INTO codex_runs (id, seq, job_type, run_kind, status, project_id, protocol_run_id, attempt, \
              has_log, started_at, created_at, updated_at) \
-             SELECT printf('019ab000-0000-7000-8000-%012d', i), 'execute_step_job', 'exec', 'running', \
+             SELECT printf('019ab000-0000-7000-8000-%012d', i), printf('019ab000-0000-7000-8000-%012d', i), \
+             'execute_step_job', 'exec', 'running', \
              1 + i % {PROJECTS}, 1, 1, 1, {time}, {time}, {time} FROM n",
             count((events / 10).max(150))
         ),
