@@ -80,7 +80,7 @@ async fn create(address: std::net::SocketAddr, number: usize) -> anyhow::Result<
     let body = format!("{{\"protocol_name\":\"run-{number}\"}}");
     let mut socket = TcpStream::connect(address).await?;
     let text = format!(
-        "POST /projects/1/protocols HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {TOKEN}\r\n\
+        "POST /projects/1/protocols HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {TOKEN}\r\n\
          content-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
@@ -98,7 +98,7 @@ async fn reader(
 ) -> anyhow::Result<()> {
     let mut socket = TcpStream::connect(address).await?;
     let text =
-        format!("GET /events/stream HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {TOKEN}\r\n\r\n");
+        format!("GET /events/stream HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {TOKEN}\r\n\r\n");
     socket.write_all(text.as_bytes()).await?;
     let mut lines = BufReader::with_capacity(2048, socket).lines();
     let head = lines.next_line().await?.context("an answer")?;
