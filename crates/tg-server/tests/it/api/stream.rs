@@ -300,6 +300,7 @@ async fn who_does_not_read_is_told_to_start_anew_and_holds_up_nobody() {
         assert!(end.is_none(), "nothing comes after resync");
         assert_eq!(frame.id, Some(last + 1));
         last += 1;
+        assert!(last < EVENTS, "it got all and was never told");
     }
     let end = end.expect("told to start anew");
     assert_eq!((end.id, end.data.as_deref()), (None, Some("{}")));
