@@ -85,7 +85,7 @@ fn start(home: &std::path::Path) -> anyhow::Result<(Server, Duration)> {
     let address =
         line.split("http://").nth(1).and_then(|rest| rest.split(' ').next()).context("an address")?;
     let mut socket = TcpStream::connect(address)?;
-    write!(socket, "GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
+    write!(socket, "GET /health HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
     let mut answer = String::new();
     socket.read_to_string(&mut answer)?;
     anyhow::ensure!(answer.starts_with("HTTP/1.1 200"), "{answer}");
