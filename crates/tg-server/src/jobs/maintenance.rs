@@ -1,4 +1,5 @@
-//! Keeps house: prunes ended jobs and the logs of calls past their retention.
+//! Keeps house: prunes ended jobs and the logs of calls past their retention, and answers that were kept
+//! for repeated requests for a day.
 //! Removes nothing of a run itself; worktrees and branches are never touched here.
 
 use std::{
@@ -11,10 +12,13 @@ use crate::{
     app::App,
     jobs::{Answer, JobError},
     queue::{self, Lease},
+    store::{StoreError, idempotency},
 };
 
 /// Rows and folders removed in one round.
 const SLICE: i64 = 1000;
+/// Slices of one round; what is left waits for the next one.
+const MOST_SLICES: usize = 1000;
 
 /// Does the work.
 pub async fn run(app: &App, _lease: &Lease) -> Result<Option<Answer>, JobError> {
@@ -23,14 +27,32 @@ pub async fn run(app: &App, _lease: &Lease) -> Result<Option<Answer>, JobError> 
     let mut tx = app.db.begin().await?;
     let jobs = queue::prune(&mut tx, app.clock.now().saturating_sub(kept), SLICE).await?;
     tx.commit().await?;
+    let answers = prune_answers(app).await?;
     let (runs, now) = (app.config.home.runs.clone(), app.clock.now());
     let logs = tokio::task::spawn_blocking(move || prune_calls(&runs, now, retention)).await;
     match logs {
-        Ok(Ok(logs)) => tracing::info!(jobs, logs, "pruned ended jobs and old call folders"),
-        Ok(Err(error)) => tracing::warn!(jobs, %error, "cannot prune old call folders"),
+        Ok(Ok(logs)) => {
+            tracing::info!(jobs, answers, logs, "pruned ended jobs, kept answers and old call folders")
+        }
+        Ok(Err(error)) => tracing::warn!(jobs, answers, %error, "cannot prune old call folders"),
         Err(error) => tracing::error!(%error, "pruning broke off"),
     }
     Ok(None)
+}
+
+/// Removes kept answers past their day, slice by slice, so that nobody waits long for the writer.
+async fn prune_answers(app: &App) -> Result<u64, StoreError> {
+    let mut pruned = 0;
+    for _ in 0..MOST_SLICES {
+        let mut tx = app.db.begin().await?;
+        let slice = idempotency::prune(&mut tx, app.clock.now(), SLICE).await?;
+        tx.commit().await?;
+        pruned += slice;
+        if slice < SLICE.unsigned_abs() {
+            break;
+        }
+    }
+    Ok(pruned)
 }
 
 /// Removes folders of calls whose log was last written before the retention began.

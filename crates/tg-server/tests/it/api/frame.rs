@@ -1,7 +1,9 @@
 //! What holds for every route: ids of requests, headers, the shape of refusals, tags, pages.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
-use tg_server::testing::api::Api;
+use tg_server::{store, testing::api::Api};
 
 use super::world;
 
@@ -74,4 +76,27 @@ fn every_route_has_an_access_rule_in_the_document() {
         }
     }
     assert!(operations >= 5, "only {operations} operations were found");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_is_kept_for_a_day_and_then_goes() {
+    let world = world().await;
+    let api = Api::new(&world.app);
+    let path = format!("/projects/{}/protocols", world.project.id);
+    let body = serde_json::json!({"protocol_name": "once"});
+    let send = || api.call("POST", &path).as_admin().header("idempotency-key", "k1").json(&body).send();
+    let first = send().await;
+    assert_eq!((first.status, first.header("idempotency-replayed")), (StatusCode::CREATED, ""));
+    world.pass(Duration::from_hours(23));
+    world.keep_house().await;
+    let again = send().await;
+    assert_eq!((again.status, again.header("idempotency-replayed")), (StatusCode::CREATED, "true"));
+    assert_eq!(again.body, first.body);
+    world.pass(Duration::from_hours(2));
+    world.keep_house().await;
+    let mut tx = world.app.db.begin().await.unwrap();
+    let left = store::idempotency::prune(&mut tx, world.app.clock.now(), 10).await.unwrap();
+    drop(tx);
+    assert_eq!(left, 0, "house-keeping left an answer that is past its day");
+    assert_eq!(send().await.refusal(), (409, "duplicate_name".to_owned()), "nothing is remembered any more");
 }
