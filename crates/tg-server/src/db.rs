@@ -78,6 +78,19 @@ pub fn newest_schema() -> i64 {
     migrations::newest()
 }
 
+impl DbError {
+    /// Another transaction kept a lock for longer than a statement waits for one.
+    pub fn is_lock_timeout(&self) -> bool {
+        match self {
+            Self::Sqlx(error) => {
+                let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+                code.is_some_and(|code| code == "55P03")
+            }
+            Self::Url(_) | Self::Newer { .. } | Self::Migrate(_) => false,
+        }
+    }
+}
+
 impl Db {
     /// Opens (and on SQLite creates) the database; does not migrate. `url` is `sqlite:<path>` or
     /// `postgres://…`; `pool` is the number of connections for readers (SQLite) or in all (Postgres).

@@ -13,6 +13,7 @@ use crate::{
     db::Tx,
     flow::{self, Cause},
     store::{
+        StoreError,
         event::{self, Context},
         idempotency::{self, Kept, Subject},
     },
@@ -30,12 +31,12 @@ impl Door {
     pub async fn write<'a>(&'a self, caller: &'a Caller) -> Result<Write<'a>, ApiError> {
         let mut tx = self.app.db.begin().await?;
         if let Some(subject) = subject(caller) {
-            match idempotency::claim(&mut tx, &subject, self.app.clock.now()).await? {
+            let claimed = idempotency::claim(&mut tx, &subject, self.app.clock.now()).await;
+            match claimed.map_err(in_progress)? {
                 None => {}
                 Some(Kept { body_sha256, .. }) if body_sha256 != subject.body_sha256 => {
                     return Err(ApiError::KeyReused);
                 }
-                Some(Kept { status: 0, .. }) => return Err(ApiError::KeyInProgress),
                 Some(kept) => {
                     return Err(ApiError::Replayed(Box::new(Answer {
                         status: kept.status,
@@ -47,6 +48,20 @@ impl Door {
             }
         }
         Ok(Write { door: self, caller, tx })
+    }
+}
+
+/// The first request with a key holds its row until it commits; whoever waits too long for it is told.
+fn in_progress(error: StoreError) -> ApiError {
+    match &error {
+        StoreError::Db(cause) if cause.is_lock_timeout() => ApiError::KeyInProgress,
+        StoreError::Db(_)
+        | StoreError::NotFound { .. }
+        | StoreError::Conflict(_)
+        | StoreError::Archived(_)
+        | StoreError::RunArchived(_)
+        | StoreError::FencedOut(_)
+        | StoreError::Corrupt { .. } => error.into(),
     }
 }
 

@@ -24,7 +24,7 @@ pub struct Subject<'a> {
 pub struct Kept {
     /// Hex SHA-256 of the body it answered.
     pub body_sha256: String,
-    /// HTTP status; 0 = none was given yet.
+    /// HTTP status.
     pub status: u16,
     /// Address of a new object.
     pub location: Option<String>,
@@ -74,7 +74,11 @@ pub async fn claim(tx: &mut Tx, subject: &Subject<'_>, now: i64) -> Result<Optio
     let row = Record::named(TABLE, "key", row.ok_or_else(|| not_found(TABLE, key))?);
     Ok(Some(Kept {
         body_sha256: row.text("body_sha256")?,
-        status: u16::try_from(row.int("status")?).map_err(|_| row.corrupt("status"))?,
+        // 0 stands only inside the transaction that claimed the key, so nobody else can read it.
+        status: u16::try_from(row.int("status")?)
+            .ok()
+            .filter(|status| *status > 0)
+            .ok_or_else(|| row.corrupt("status"))?,
         location: row.maybe_text("location")?,
         body: row.maybe_text("body")?,
     }))
