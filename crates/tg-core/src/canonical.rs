@@ -16,8 +16,13 @@ pub fn json(value: &Value) -> String {
 
 /// Hex SHA-256, 64 lower-case characters.
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(64);
-    for byte in Sha256::digest(bytes) {
+    hex(&Sha256::digest(bytes))
+}
+
+/// Lower-case hex.
+pub fn hex(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
         write!(out, "{byte:02x}").expect("writing to a string cannot fail");
     }
     out

@@ -1,10 +1,9 @@
 //! Random credentials: tokens, session cookies, codes of login links. 256 random bits as text; at rest
 //! only the SHA-256 of it. Knows neither database nor HTTP.
 
-use std::fmt::Write as _;
-
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
+use tg_core::canonical::hex;
 
 use crate::secret::Secret;
 
@@ -129,11 +128,4 @@ impl std::fmt::Debug for Digest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("[digest]")
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
-        text
-    })
 }

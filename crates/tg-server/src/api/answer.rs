@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use sha2::{Digest, Sha256};
+use tg_core::canonical::sha256_hex;
 
 use super::caller::Caller;
 
@@ -27,16 +27,7 @@ pub fn json_response(body: Vec<u8>) -> Response {
 
 /// Tag of a body: it changes exactly when the body does.
 pub fn etag(body: &[u8]) -> String {
-    let digest = Sha256::digest(body);
-    let mut tag = String::with_capacity(34);
-    tag.push('"');
-    for byte in &digest[..16] {
-        for half in [byte >> 4, byte & 15] {
-            tag.push(char::from_digit(u32::from(half), 16).unwrap_or('0'));
-        }
-    }
-    tag.push('"');
-    tag
+    format!("\"{}\"", &sha256_hex(body)[..32])
 }
 
 /// One object, or 304 when the caller has it already.

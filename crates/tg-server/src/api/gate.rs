@@ -12,7 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt as _;
-use sha2::{Digest, Sha256};
+use tg_core::canonical::sha256_hex;
 use tokio::time::{Instant, timeout};
 use tracing::Instrument as _;
 
@@ -92,7 +92,7 @@ async fn enter(door: &Door, request: Request, request_id: &str, template: &str) 
             request_id: request_id.to_owned(),
             method: parts.method.clone(),
             path: parts.uri.path().to_owned(),
-            key: key.map(|key| Key { key, body_sha256: hex(&Sha256::digest(&body)) }),
+            key: key.map(|key| Key { key, body_sha256: sha256_hex(&body) }),
             if_match: text(header::IF_MATCH),
             if_none_match: text(header::IF_NONE_MATCH),
         };
@@ -163,14 +163,6 @@ fn next_link(uri: &Uri, cursor: &str) -> String {
     }
     query.append_pair("cursor", cursor);
     format!("<{}?{}>; rel=\"next\"", uri.path(), query.finish())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
-        text
-    })
 }
 
 #[cfg(test)]

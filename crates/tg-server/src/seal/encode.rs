@@ -1,14 +1,4 @@
-//! Bytes as hex, and keys out of hex or base64. Pure.
-
-use std::fmt::Write as _;
-
-/// Lower-case hex.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
-        text
-    })
-}
+//! Keys out of hex or base64. Pure.
 
 /// Bytes of a hex text.
 pub(super) fn from_hex(text: &str) -> Option<Vec<u8>> {

@@ -7,7 +7,9 @@ use std::{
     path::Path,
 };
 
-use super::{SealError, encode};
+use tg_core::canonical::hex;
+
+use super::SealError;
 use crate::secret::Secret;
 
 fn problem(path: &Path, problem: impl std::fmt::Display) -> SealError {
@@ -35,8 +37,8 @@ pub(super) fn create(path: &Path) -> Result<Secret<String>, SealError> {
     getrandom::fill(&mut key).map_err(|_| SealError::Random)?;
     let mut suffix = [0_u8; 8];
     getrandom::fill(&mut suffix).map_err(|_| SealError::Random)?;
-    let draft = path.with_extension(format!("{}.new", encode::hex(&suffix)));
-    let made = write_new(&draft, &encode::hex(&key)).and_then(|()| match fs::hard_link(&draft, path) {
+    let draft = path.with_extension(format!("{}.new", hex(&suffix)));
+    let made = write_new(&draft, &hex(&key)).and_then(|()| match fs::hard_link(&draft, path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         linked => linked.and_then(|()| sync_folder(path)),
     });

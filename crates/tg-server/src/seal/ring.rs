@@ -5,6 +5,7 @@ use chacha20poly1305::{
     aead::{Aead, KeyInit, Payload},
 };
 use sha2::{Digest, Sha256};
+use tg_core::canonical::hex;
 
 use super::{Place, SealError, encode};
 use crate::secret::Secret;
@@ -50,7 +51,7 @@ impl Key {
     fn new(bytes: &[u8; 32]) -> Self {
         // Names the key and tells nothing of it: the digest of 32 random bytes has no way back.
         let digest = Sha256::new().chain_update(b"tasksgodzilla key id 1").chain_update(bytes).finalize();
-        Self { id: encode::hex(&digest[..8]), cipher: XChaCha20Poly1305::new(bytes.into()) }
+        Self { id: hex(&digest[..8]), cipher: XChaCha20Poly1305::new(bytes.into()) }
     }
 }
 
@@ -79,7 +80,7 @@ impl Ring {
         getrandom::fill(&mut nonce).map_err(|_| SealError::Random)?;
         let payload = Payload { msg: text.expose().as_bytes(), aad: &place.bytes() };
         let cipher = key.cipher.encrypt(&XNonce::from(nonce), payload).map_err(|_| SealError::Refused)?;
-        Ok(Sealed { key_id: key.id.clone(), text: encode::hex(&[nonce.as_slice(), &cipher].concat()) })
+        Ok(Sealed { key_id: key.id.clone(), text: hex(&[nonce.as_slice(), &cipher].concat()) })
     }
 
     /// Opens with the key that sealed it.
