@@ -36,7 +36,8 @@ struct Server {
 }
 
 async fn server(acts: Vec<Act>) -> Server {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    // The tests share a process: all but the first find it there.
+    drop(rustls::crypto::ring::default_provider().install_default());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let asked = Asked {
         base: Some((format!("http://{}/below", listener.local_addr().unwrap()), Said::Flag)),
