@@ -22,6 +22,7 @@ mod meta;
 mod metrics;
 mod observe;
 mod page;
+mod pass;
 mod projects;
 mod protocols;
 mod queues;

@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use axum::{
     body::{Body, Bytes},
     extract::{FromRequestParts, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts},
+    http::{HeaderName, HeaderValue, header, request::Parts},
     response::Response,
 };
 use futures_util::FutureExt as _;
@@ -25,15 +25,7 @@ use tokio::{
 use utoipa::IntoParams;
 use utoipa_axum::routes;
 
-use super::{
-    Door,
-    auth::{self, Knock},
-    caller::Caller,
-    error::ApiError,
-    extract::Query,
-    route::Routes,
-    tail,
-};
+use super::{Door, error::ApiError, extract::Query, pass::Pass, route::Routes, tail};
 use crate::{
     feed::{News, Receiver},
     metrics,
@@ -90,8 +82,8 @@ struct StreamEvents {
     responses((status = 200, description = "A stream without end", body = EventOut, content_type = "text/event-stream")))]
 async fn stream(
     State(door): State<Door>,
-    caller: Caller,
-    credentials: Credentials,
+    pass: Pass,
+    LastEventId(last_event_id): LastEventId,
     Query(asked): Query<StreamEvents>,
 ) -> Result<Response, ApiError> {
     let filter = Filter {
@@ -106,12 +98,12 @@ async fn stream(
         return Err(ApiError::invalid(&["query", "after"], "must not be negative"));
     }
     let mut tx = door.app.db.read().await?;
-    store::event::known(&mut tx, caller.scope(), &filter).await?;
+    store::event::known(&mut tx, pass.caller().scope(), &filter).await?;
     // The newest one that this reader may see: other projects' activity shows in no id of this stream.
-    let newest = store::event::newest(&mut tx, caller.scope(), &filter).await?;
+    let newest = store::event::newest(&mut tx, pass.caller().scope(), &filter).await?;
     drop(tx);
-    let last = credentials.last_event_id.or(asked.after).map_or(newest, |after| after.min(newest));
-    let reader = Reader::new(door, caller, credentials, filter, last);
+    let last = last_event_id.or(asked.after).map_or(newest, |after| after.min(newest));
+    let reader = Reader::new(door, pass, filter, last);
     let chunks = futures_util::stream::unfold(reader, Reader::next);
     let mut response = Response::new(Body::from_stream(chunks));
     let headers = response.headers_mut();
@@ -121,13 +113,10 @@ async fn stream(
     Ok(response)
 }
 
-/// What the reader showed when it came: it is asked for again while the stream lives.
-struct Credentials {
-    headers: HeaderMap,
-    last_event_id: Option<i64>,
-}
+/// `Last-Event-ID`: where a reader that comes back goes on.
+struct LastEventId(Option<i64>);
 
-impl<S: Sync> FromRequestParts<S> for Credentials {
+impl<S: Sync> FromRequestParts<S> for LastEventId {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
@@ -137,19 +126,14 @@ impl<S: Sync> FromRequestParts<S> for Credentials {
                 ApiError::invalid(&["header", "Last-Event-ID"], "must be an event's sequence number")
             })
         });
-        let mut headers = HeaderMap::new();
-        for name in [header::AUTHORIZATION, header::COOKIE, HeaderName::from_static("x-project-token")] {
-            headers.extend(parts.headers.get_all(&name).iter().map(|value| (name.clone(), value.clone())));
-        }
-        Ok(Self { headers, last_event_id: id.transpose()? })
+        Ok(Self(id.transpose()?))
     }
 }
 
 /// One open stream.
 struct Reader {
     door: Door,
-    caller: Caller,
-    credentials: Credentials,
+    pass: Pass,
     filter: Filter,
     /// Everything up to here was sent or is not for this reader.
     last: i64,
@@ -170,12 +154,12 @@ enum Stage {
 }
 
 impl Reader {
-    fn new(door: Door, caller: Caller, credentials: Credentials, filter: Filter, last: i64) -> Self {
+    fn new(door: Door, pass: Pass, filter: Filter, last: i64) -> Self {
         let period = door.app.feed.pace().heartbeat;
         let mut beat = interval_at(tokio::time::Instant::now() + period, period);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let counted = metrics::Stream::new();
-        Self { door, caller, credentials, filter, last, stage: Stage::New, beat, _counted: counted }
+        Self { door, pass, filter, last, stage: Stage::New, beat, _counted: counted }
     }
 
     /// The next bytes; `None` ends the stream.
@@ -210,17 +194,10 @@ impl Reader {
         }
     }
 
-    /// The token still opens this stream.
-    async fn is_let_in(&self) -> bool {
-        let knock = Knock { headers: &self.credentials.headers, method: &Method::GET, peer: None };
-        let now = auth::visitor(&self.door, knock).await;
-        now.is_ok_and(|now| now.principal == self.caller.called().principal)
-    }
-
     /// A sign of life, unless the token no longer holds.
     async fn show_life(&self, chunk: &mut Vec<u8>) -> Option<()> {
         chunk.extend_from_slice(BEAT);
-        self.is_let_in().await.then_some(())
+        self.pass.holds(&self.door).await.then_some(())
     }
 
     /// One page from the table.
@@ -229,7 +206,7 @@ impl Reader {
         let receiver = tail::listen(&self.door.app).await?;
         self.filter.after = Some(self.last);
         let mut tx = self.door.app.db.read().await?;
-        let events = store::event::since(&mut tx, self.caller.scope(), &self.filter, PAGE).await?;
+        let events = store::event::since(&mut tx, self.pass.caller().scope(), &self.filter, PAGE).await?;
         drop(tx);
         for event in &events {
             chunk.extend_from_slice(&tail::frame(event));
@@ -272,11 +249,11 @@ impl Reader {
         let is_about_tokens = [EventKind::TokenRevoked, EventKind::ProjectTokenRotated]
             .iter()
             .any(|kind| kind.as_str() == news.event_type);
-        if is_about_tokens && !self.is_let_in().await {
+        if is_about_tokens && !self.pass.holds(&self.door).await {
             return None;
         }
         self.last = news.seq;
-        if is_for(self.caller.scope(), &self.filter, news) {
+        if is_for(self.pass.caller().scope(), &self.filter, news) {
             chunk.extend_from_slice(&news.frame);
         }
         Some(())

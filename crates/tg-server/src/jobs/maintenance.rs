@@ -32,7 +32,7 @@ pub async fn run(app: &App, _lease: &Lease) -> Result<Option<Answer>, JobError> 
     let logs = tokio::task::spawn_blocking(move || prune_calls(&runs, now, retention)).await;
     match logs {
         Ok(Ok(logs)) => {
-            tracing::info!(jobs, answers, logs, "pruned ended jobs, kept answers and old call folders")
+            tracing::info!(jobs, answers, logs, "pruned ended jobs, kept answers and old call folders");
         }
         Ok(Err(error)) => tracing::warn!(jobs, answers, %error, "cannot prune old call folders"),
         Err(error) => tracing::error!(%error, "pruning broke off"),

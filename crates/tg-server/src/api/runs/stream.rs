@@ -11,7 +11,6 @@ use axum::{
 };
 use serde::Deserialize;
 use serde_json::json;
-use tg_core::scope::Scope;
 use tokio::time::Instant;
 use utoipa::IntoParams;
 
@@ -19,9 +18,9 @@ use super::{find, logs};
 use crate::{
     api::{
         Door, answer,
-        caller::Caller,
         error::ApiError,
         extract::{Path, Query},
+        pass::Pass,
     },
     metrics,
     store::call::Call,
@@ -58,7 +57,7 @@ pub struct Follow {
         content_type = "text/event-stream")))]
 pub async fn stream(
     State(door): State<Door>,
-    caller: Caller,
+    pass: Pass,
     Path(run_id): Path<String>,
     headers: HeaderMap,
     Query(asked): Query<Follow>,
@@ -74,12 +73,12 @@ pub async fn stream(
     let resumed = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let offset = resumed.unwrap_or(offset);
     let mut tx = door.app.db.read().await?;
-    let call = find(&mut tx, caller.scope(), &run_id).await?;
+    let call = find(&mut tx, pass.caller().scope(), &run_id).await?;
     drop(tx);
     // A log that cannot be read is a plain 404, not a stream of nothing.
     logs::piece(&door.app.config.home, &call, offset, 1).await?;
     let follower = Follower {
-        scope: *caller.scope(),
+        pass,
         door,
         call,
         offset,
@@ -103,7 +102,7 @@ pub async fn stream(
 /// One reader of one log.
 struct Follower {
     door: Door,
-    scope: Scope,
+    pass: Pass,
     call: Call,
     offset: u64,
     poll: Duration,
@@ -125,6 +124,9 @@ impl Follower {
             if self.looked && !self.call.is_over() {
                 let quiet = SILENCE.saturating_sub(self.spoke.elapsed());
                 tokio::time::sleep(self.poll.min(quiet)).await;
+                if !self.pass.holds(&self.door).await {
+                    return None;
+                }
                 // A database that is away is asked again; a run that is gone breaks the stream off.
                 if self.look_again().await.is_err_and(|error| error != ApiError::Unavailable) {
                     return None;
@@ -156,7 +158,7 @@ impl Follower {
 
     async fn look_again(&mut self) -> Result<(), ApiError> {
         let mut tx = self.door.app.db.read().await?;
-        self.call = find(&mut tx, &self.scope, &self.call.id.0).await?;
+        self.call = find(&mut tx, self.pass.caller().scope(), &self.call.id.0).await?;
         Ok(())
     }
 }

@@ -199,3 +199,30 @@ async fn texts_that_come_at_once_are_whole_each() {
         assert!(line.len() == 3000 && line.chars().all(|c| line.starts_with(c)), "a text was torn");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revoked_token_reads_no_further() {
+    use futures_util::StreamExt as _;
+    let (app, api) = world().await;
+    let token = super::member(&api, app.project.id).await;
+    let new = json!({"job_type": "build", "run_id": "mine", "project_id": app.project.id.0});
+    assert_eq!(api.post("/runs/start", &new).await.status, 201);
+    append(&api, "mine", "before\n").await;
+    let response = api.call("GET", "/runs/mine/logs/stream?poll_interval_ms=200").token(&token).open().await;
+    let mut body = response.into_body().into_data_stream();
+    let first = String::from_utf8(body.next().await.unwrap().unwrap().to_vec()).unwrap();
+    assert!(first.contains("before"), "{first}");
+    let tokens = api.get("/tokens").await.json();
+    let revoked = api.call("DELETE", &format!("/tokens/{}", tokens[0]["id"])).as_admin().send().await;
+    assert_eq!(revoked.status, 204, "{tokens}");
+    append(&api, "mine", "after\n").await;
+    let rest = async {
+        let mut rest = String::new();
+        while let Some(frame) = body.next().await {
+            rest.push_str(&String::from_utf8(frame.unwrap().to_vec()).unwrap());
+        }
+        rest
+    };
+    let rest = tokio::time::timeout(Duration::from_secs(20), rest).await.expect("the stream ends");
+    assert_eq!(rest, "", "nothing is read after the token is gone");
+}
