@@ -202,7 +202,7 @@ async fn retry_latest(
     act(&door, &caller, On::Run(RunId(id)), Signal::RetryLatest).await
 }
 
-/// Queues the push of the branch, and its PR/MR where the project has a forge. No status is changed.
+/// Queues the push of the branch. No status is changed.
 #[utoipa::path(post, path = "/protocols/{id}/actions/open_pr", tag = "protocols",
     params(("id" = i64, Path, description = "Run")),
     responses((status = 200, description = "The push is queued", body = ActionResponse)))]

@@ -224,8 +224,7 @@ fn may_change_base(run: &ProtocolRun) -> bool {
 }
 
 /// Archives a run that has not begun or is over: it leaves the lists and takes no more work. Its
-/// history stays, and so does its worktree: files are removed by house-keeping, once it is proven that
-/// nothing in them is unpushed. Needs `{"confirm": true}`.
+/// history stays, and so does its worktree. Needs `{"confirm": true}`.
 #[utoipa::path(delete, path = "/protocols/{id}", tag = "protocols", params(("id" = i64, Path, description = "Run")),
     request_body = Confirm, responses((status = 204, description = "It is archived")))]
 async fn archive(
