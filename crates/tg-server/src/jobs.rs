@@ -7,6 +7,7 @@ pub mod commit;
 pub mod engine_choice;
 pub mod entry;
 pub mod execute_step;
+pub mod files;
 pub mod gate;
 pub mod judge;
 pub mod look;

@@ -1,7 +1,7 @@
 //! Puts prompts together: the repository's own template at our commit, else the bundled one, and the
 //! files of the protocol as material. Calls no engine.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Map, Value};
 use tg_core::{
@@ -12,7 +12,7 @@ use tg_core::{
     review::Review,
 };
 
-use super::{JobError, call::Prompt, place::Place, subject::Subject};
+use super::{JobError, call::Prompt, files::Files, subject::Subject};
 
 /// Most bytes taken of one file or diff as material.
 pub const MATERIAL_CAP: u64 = 256 * 1024;
@@ -20,7 +20,7 @@ pub const MATERIAL_CAP: u64 = 256 * 1024;
 /// Said instead of material that is too long to send.
 const TOO_LONG: &str = "(left out: too long; read the file itself)";
 
-/// A template with its place.
+/// A template with its files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     /// Text; `None` = the bundled one.
@@ -36,21 +36,30 @@ impl Template {
     }
 
     /// The repository's prompt of a role, else the bundled one.
-    pub fn of(place: &Place, role: Role) -> Result<Self, JobError> {
+    pub fn of(files: &Files, role: Role) -> Result<Self, JobError> {
         let path = layout::prompt_file(role.as_str());
-        Ok(match place.read_text(&path, MATERIAL_CAP)? {
+        Ok(match files.read_text(&path, MATERIAL_CAP)? {
             Some(text) => Self { text: Some(text), path: path.display().to_string() },
             None => Self::bundled(role),
         })
     }
 }
 
+/// A prompt that a step's entry states, with its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stated {
+    /// Text.
+    pub text: String,
+    /// Where it lies, as told to people.
+    pub path: String,
+}
+
 /// Prompt of a new plan.
-pub fn plan(place: &Place, subject: &Subject) -> Result<Prompt, JobError> {
-    let template = Template::of(place, Role::ProtocolNew)?;
+pub fn plan(files: &Files, subject: &Subject) -> Result<Prompt, JobError> {
+    let template = Template::of(files, Role::ProtocolNew)?;
     let run = &subject.run;
     let slug = run.protocol_name.split_once('-').map_or(run.protocol_name.as_str(), |(_, slug)| slug);
-    let folder = place.folder.display().to_string();
+    let folder = files.folder.display().to_string();
     let inputs = [
         ("protocol_name", run.protocol_name.as_str()),
         ("number", subject.number()),
@@ -66,13 +75,13 @@ pub fn plan(place: &Place, subject: &Subject) -> Result<Prompt, JobError> {
 
 /// Prompt that refines one step file.
 pub fn decompose(
-    place: &Place,
+    files: &Files,
     subject: &Subject,
     plan: &str,
     filename: &str,
     content: &str,
 ) -> Result<Prompt, JobError> {
-    let template = Template::of(place, Role::Decompose)?;
+    let template = Template::of(files, Role::Decompose)?;
     let inputs = [
         ("protocol_name", subject.run.protocol_name.as_str()),
         ("step_name", filename),
@@ -86,36 +95,36 @@ pub fn decompose(
 /// Prompt of an execution. `stated` is the step's own prompt file, `review` what people said about the
 /// work so far.
 pub fn execute(
-    place: &Place,
+    files: &Files,
     subject: &Subject,
     step: &StepRun,
-    stated: &(PathBuf, String),
+    stated: &Stated,
     review: Review,
 ) -> Result<Prompt, JobError> {
-    let template = Template::of(place, Role::Execute)?;
+    let template = Template::of(files, Role::Execute)?;
     let stem = layout::step_stem(&step.step_name);
     let is_cure = step.runtime_state.qa_verdict.as_deref() == Some("fail");
     let feedback =
-        if is_cure { material(place, &place.folder.join(layout::step_report(stem)))? } else { String::new() };
-    let folder = place.folder.display().to_string();
+        if is_cure { material(files, &files.folder.join(layout::step_report(stem)))? } else { String::new() };
+    let folder = files.folder.display().to_string();
     let (plan, context) =
-        (protocol_file(place, layout::PLAN_FILE)?, protocol_file(place, layout::CONTEXT_FILE)?);
+        (protocol_file(files, layout::PLAN_FILE)?, protocol_file(files, layout::CONTEXT_FILE)?);
     let inputs = [
         ("protocol_name", subject.run.protocol_name.as_str()),
         ("protocol_root", folder.as_str()),
         ("step_name", step.step_name.as_str()),
         ("branch", subject.run.protocol_name.as_str()),
-        ("step", stated.1.as_str()),
+        ("step", stated.text.as_str()),
         ("plan", plan.as_str()),
         ("context", context.as_str()),
         ("guidelines", ""),
         ("feedback", feedback.as_str()),
         ("review", review.text.as_str()),
     ];
-    let mut further = vec![("exec", prompt::fingerprint(stated.1.as_bytes()))];
+    let mut further = vec![("exec", prompt::fingerprint(stated.text.as_bytes()))];
     further.extend(review.version().map(|version| ("review", version)));
     let mut prompt = rendered(Role::Execute, &template, &inputs, "execute", &further)?;
-    prompt.path = stated.0.display().to_string();
+    prompt.path.clone_from(&stated.path);
     prompt.review = review.comments;
     Ok(prompt)
 }
@@ -137,15 +146,15 @@ pub struct Evidence {
 
 /// Prompt of a judge.
 pub fn quality(
-    place: &Place,
+    files: &Files,
     subject: &Subject,
     step: &StepRun,
     template: &Template,
     evidence: &Evidence,
 ) -> Result<Prompt, JobError> {
-    let plan = protocol_file(place, layout::PLAN_FILE)?;
-    let context = protocol_file(place, layout::CONTEXT_FILE)?;
-    let log = protocol_file(place, layout::LOG_FILE)?;
+    let plan = protocol_file(files, layout::PLAN_FILE)?;
+    let context = protocol_file(files, layout::CONTEXT_FILE)?;
+    let log = protocol_file(files, layout::LOG_FILE)?;
     let inputs = [
         ("protocol_name", subject.run.protocol_name.as_str()),
         ("step_name", step.step_name.as_str()),
@@ -163,16 +172,16 @@ pub fn quality(
 }
 
 /// A file below the worktree as material; absent = empty, too long = said so.
-pub fn material(place: &Place, relative: &Path) -> Result<String, JobError> {
-    match place.read_text(relative, MATERIAL_CAP) {
+pub fn material(files: &Files, relative: &Path) -> Result<String, JobError> {
+    match files.read_text(relative, MATERIAL_CAP) {
         Ok(text) => Ok(text.unwrap_or_default()),
-        Err(error) if error.error_type == super::place::TOO_LARGE => Ok(TOO_LONG.to_owned()),
+        Err(error) if error.error_type == super::files::TOO_LARGE => Ok(TOO_LONG.to_owned()),
         Err(error) => Err(error),
     }
 }
 
-fn protocol_file(place: &Place, name: &str) -> Result<String, JobError> {
-    material(place, &place.folder.join(name))
+fn protocol_file(files: &Files, name: &str) -> Result<String, JobError> {
+    material(files, &files.folder.join(name))
 }
 
 fn rendered(

@@ -262,7 +262,7 @@ fn request(
     let home = app.config.home.engine_home(subject.project.id, chosen.id());
     let call_dir = app.config.home.call_dir(id);
     for folder in [&home, &call_dir] {
-        std::fs::create_dir_all(folder).map_err(|error| super::place::unwritable(folder, &error))?;
+        std::fs::create_dir_all(folder).map_err(|error| super::files::unwritable(folder, &error))?;
     }
     Ok(Request {
         call: id.clone(),

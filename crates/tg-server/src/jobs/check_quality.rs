@@ -50,7 +50,7 @@ pub async fn run(
     let judgement = if let Some(judgement) = judge::earlier(&attempt, &step, "qa").await? {
         judgement
     } else {
-        let entry = match entry::resolve(&place, &subject, &step) {
+        let entry = match entry::resolve(&place.files, &subject, &step) {
             Ok(entry) => entry,
             Err(EntryError::Invalid(errors)) => return answer(no_entry(&step, &errors)),
             Err(EntryError::Job(error)) => return Err(error),

@@ -5,12 +5,15 @@ use tg_core::{
     ids::StepId,
     job::ErrorCategory,
     project::ModelDefaults,
-    protocol::{Confinement, ProtocolRun},
-    spec,
+    protocol::{Confinement, ProtocolRun, StepRun},
+    spec::{self, StepSpec},
     status::ReasonCode,
 };
 
-use super::{JobError, call, subject::Attempt};
+use super::{
+    JobError, call,
+    subject::{Attempt, Subject},
+};
 use crate::{
     app::App,
     engine::{self, Engine, sandbox::Sandbox, supervise},
@@ -101,21 +104,58 @@ pub struct ModelWish<'a> {
     /// Role whose preferences count.
     pub role: ModelRole,
     /// What spec and step state, the strongest first.
-    pub stated: &'a [Option<&'a str>],
+    pub stated: [Option<&'a str>; 2],
     /// Models taken after the first one is not to be had.
     pub fallbacks: &'a [String],
     /// Step and kind of the call.
     pub call: (Option<StepId>, &'static str),
 }
 
-/// Model of a call: what spec and step state, then what this run asked for, the project, the settings.
-/// Each attempt of the job that could not reach its model moves on to the next one named.
-pub async fn model_for(attempt: &Attempt<'_>, wish: ModelWish<'_>) -> Result<Model, JobError> {
-    let Attempt { app, subject, .. } = *attempt;
+impl<'a> ModelWish<'a> {
+    /// For the execution of a step.
+    pub fn of_execution(step: &'a StepRun, spec: &'a StepSpec) -> Self {
+        Self {
+            role: ModelRole::Exec,
+            stated: [spec.model.as_deref(), step.model.as_deref()],
+            fallbacks: &spec.fallback_models,
+            call: (Some(step.id), "exec"),
+        }
+    }
+
+    /// For the QA of a step; `kind` is that of the call.
+    pub fn of_quality(step: &StepRun, spec: &'a StepSpec, kind: &'static str) -> Self {
+        Self {
+            role: ModelRole::Qa,
+            stated: [spec.qa.model.as_deref(), None],
+            fallbacks: &[],
+            call: (Some(step.id), kind),
+        }
+    }
+}
+
+/// Engine of a step's execution: what its spec states, then the step, then the run.
+pub fn executor<'a>(subject: &'a Subject, step: &'a StepRun, spec: &'a StepSpec) -> &'a str {
+    let levels = [spec.engine_id.as_deref(), step.engine_id.as_deref(), subject.run.engine.as_deref()];
+    spec::choose_engine(&levels)
+}
+
+/// Engine of a step's QA: its own, else the one of the execution.
+pub fn judge<'a>(subject: &'a Subject, step: &'a StepRun, spec: &'a StepSpec) -> &'a str {
+    spec::choose_engine(&[spec.qa.engine_id.as_deref(), Some(executor(subject, step, spec))])
+}
+
+/// Models of a call in the order they are tried: what spec and step state, then what this run asked
+/// for, the project, the settings. None = the engine's own.
+pub fn models(app: &App, subject: &Subject, wish: ModelWish<'_>) -> Vec<String> {
     let mut levels = wish.stated.to_vec();
     let preferences = [&subject.run.models, &subject.project.default_models, &app.config.models];
     levels.extend(preferences.map(|models| wish.role.of(models)));
-    let mut names = spec::choose_models(&levels, wish.fallbacks);
+    spec::choose_models(&levels, wish.fallbacks)
+}
+
+/// Model of a call. Each attempt of the job that could not reach its model moves on to the next one.
+pub async fn model_for(attempt: &Attempt<'_>, wish: ModelWish<'_>) -> Result<Model, JobError> {
+    let mut names = models(attempt.app, attempt.subject, wish);
     if names.len() < 2 {
         return Ok(Model { name: names.pop(), fallback_of: None });
     }

@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use tg_core::{
@@ -15,8 +16,8 @@ use tg_core::{
 
 use super::{
     JobError,
-    brief::{MATERIAL_CAP, Template},
-    place::{Place, unreadable, unwritable},
+    brief::{MATERIAL_CAP, Stated, Template},
+    files::{Files, unreadable, unwritable},
     subject::Subject,
 };
 use crate::{app::App, engine, paths::Root};
@@ -26,14 +27,21 @@ use crate::{app::App, engine, paths::Root};
 pub struct Entry {
     /// As written.
     pub spec: StepSpec,
-    /// Path below the worktree, and text, of the prompt.
-    pub prompt: (PathBuf, String),
+    /// Its prompt, as it is now.
+    pub prompt: Stated,
     /// Path below the worktree of the protocol output.
     pub output: PathBuf,
     /// Paths below the worktree of further outputs, by name.
     pub aux: BTreeMap<String, PathBuf>,
     /// Template of the step's judge, as it is now.
     pub judge: Template,
+}
+
+impl Entry {
+    /// How long its execution may take.
+    pub fn wall(&self, app: &App) -> Duration {
+        Duration::from_secs(self.spec.exec_timeout_seconds(app.config.engine_timeout.as_secs()))
+    }
 }
 
 /// Why there is no entry.
@@ -52,10 +60,10 @@ impl From<JobError> for EntryError {
 }
 
 /// Finds the entry of a step and what it names.
-pub fn resolve(place: &Place, subject: &Subject, step: &StepRun) -> Result<Entry, EntryError> {
-    let places = Places::of(place.tree.path.clone(), &subject.run.protocol_name);
+pub fn resolve(files: &Files, subject: &Subject, step: &StepRun) -> Result<Entry, EntryError> {
+    let places = Places::of(files.workspace.clone(), &subject.run.protocol_name);
     let stored = ProtocolSpec::stored(subject.run.template_config.as_ref());
-    let checked = check(place, &places, stored)?;
+    let checked = check(files, &places, stored)?;
     let errors: Vec<String> = match &checked {
         Ok(_) => Vec::new(),
         Err(errors) => errors.iter().filter(|error| concerns(error, step)).map(ToString::to_string).collect(),
@@ -76,16 +84,17 @@ pub fn resolve(place: &Place, subject: &Subject, step: &StepRun) -> Result<Entry
         .ok_or_else(|| invalid("the spec has no such step; plan the run again".to_owned()))?;
     let candidates =
         places.prompt_candidates(&spec.prompt_ref).map_err(|error| invalid(error.to_string()))?;
-    let prompt = first(place, &candidates)?
+    let prompt = first(files, &candidates)?
+        .map(|(path, text)| Stated { path: path.display().to_string(), text })
         .ok_or_else(|| invalid(format!("its prompt {:?} does not exist", spec.prompt_ref)))?;
     let outputs = places.outputs(&spec, &step.step_name).map_err(|error| invalid(error.to_string()))?;
-    let judge = judge_template(place, &places, &spec).map_err(|error| match error {
+    let judge = judge_template(files, &places, &spec).map_err(|error| match error {
         EntryError::Invalid(errors) => invalid(errors.join("; ")),
         EntryError::Job(error) => EntryError::Job(error),
     })?;
     Ok(Entry {
-        output: below(place, &outputs.protocol),
-        aux: outputs.aux.iter().map(|(name, path)| (name.clone(), below(place, path))).collect(),
+        output: below(files, &outputs.protocol),
+        aux: outputs.aux.iter().map(|(name, path)| (name.clone(), below(files, path))).collect(),
         spec,
         prompt,
         judge,
@@ -94,12 +103,12 @@ pub fn resolve(place: &Place, subject: &Subject, step: &StepRun) -> Result<Entry
 
 /// Checks a spec against the worktree.
 pub fn check(
-    place: &Place,
+    files: &Files,
     places: &Places,
     stored: Option<&serde_json::Value>,
 ) -> Result<Result<spec::Checked, Vec<SpecError>>, JobError> {
-    let root = place.root()?;
-    let look = |path: &Path| match path.strip_prefix(&place.tree.path) {
+    let root = files.root()?;
+    let look = |path: &Path| match path.strip_prefix(&files.workspace) {
         Ok(relative) => look_at(&root, relative),
         Err(_outside) => Found::Outside,
     };
@@ -122,28 +131,28 @@ fn concerns(error: &SpecError, step: &StepRun) -> bool {
     }
 }
 
-fn judge_template(place: &Place, places: &Places, spec: &StepSpec) -> Result<Template, EntryError> {
+fn judge_template(files: &Files, places: &Places, spec: &StepSpec) -> Result<Template, EntryError> {
     let candidates = places
         .qa_prompt_candidates(spec.qa.prompt.as_deref())
         .map_err(|error| EntryError::Invalid(vec![error.to_string()]))?;
-    Ok(match first(place, &candidates)? {
+    Ok(match first(files, &candidates)? {
         Some((path, text)) => Template { text: Some(text), path: path.display().to_string() },
         None => Template::bundled(Role::QualityValidator),
     })
 }
 
-fn first(place: &Place, candidates: &[PathBuf]) -> Result<Option<(PathBuf, String)>, JobError> {
+fn first(files: &Files, candidates: &[PathBuf]) -> Result<Option<(PathBuf, String)>, JobError> {
     for candidate in candidates {
-        let relative = below(place, candidate);
-        if let Some(text) = place.read_text(&relative, MATERIAL_CAP)? {
+        let relative = below(files, candidate);
+        if let Some(text) = files.read_text(&relative, MATERIAL_CAP)? {
             return Ok(Some((relative, text)));
         }
     }
     Ok(None)
 }
 
-fn below(place: &Place, path: &Path) -> PathBuf {
-    path.strip_prefix(&place.tree.path).unwrap_or(path).to_path_buf()
+fn below(files: &Files, path: &Path) -> PathBuf {
+    path.strip_prefix(&files.workspace).unwrap_or(path).to_path_buf()
 }
 
 /// Keeps the judge's prompt outside the agent's reach before the agent runs: nobody edits their own

@@ -1,8 +1,6 @@
 //! Executes a step: an agent changes the worktree, we write its outputs, commit and push, and judge
 //! light steps at once. A repeated job never runs an agent for work that is committed already.
 
-use std::time::Duration;
-
 use serde_json::{Map, Value, json};
 use tg_core::{
     event::{Event, EventKind},
@@ -11,7 +9,6 @@ use tg_core::{
     lifecycle::{Executed, Signal},
     naming::{proposed_commit, step_number, step_subject},
     protocol::StepRun,
-    spec,
     status::{ReasonCode, StatusReason},
     step::QaPolicy,
     tokens,
@@ -22,8 +19,9 @@ use super::{
     brief,
     call::{self, Ask, Made, Prompt},
     commit::{self, About, By},
-    engine_choice::{self, Chosen, ModelRole, ModelWish, Unavailable},
+    engine_choice::{self, Chosen, ModelWish, Unavailable},
     entry::{self, Entry, EntryError},
+    files,
     gate::{self, Gate},
     judge::{self, Judgement, known},
     outputs,
@@ -73,7 +71,7 @@ async fn signal(attempt: &Attempt<'_>, mut step: StepRun) -> Result<Signal, JobE
         }
         Err(PlaceError::Job(error)) => return Err(error),
     };
-    let entry = match entry::resolve(&place, subject, &step) {
+    let entry = match entry::resolve(&place.files, subject, &step) {
         Ok(entry) => entry,
         Err(EntryError::Invalid(errors)) => return Ok(Signal::SpecInvalid { step: step.id, errors }),
         Err(EntryError::Job(error)) => return Err(error),
@@ -97,19 +95,8 @@ async fn choose(
     entry: &Entry,
 ) -> Result<Result<Chosen, Unavailable>, JobError> {
     let Attempt { app, subject, .. } = *attempt;
-    let engine = spec::choose_engine(&[
-        entry.spec.engine_id.as_deref(),
-        step.engine_id.as_deref(),
-        subject.run.engine.as_deref(),
-    ]);
-    let stated = [entry.spec.model.as_deref(), step.model.as_deref()];
-    let wish = ModelWish {
-        role: ModelRole::Exec,
-        stated: &stated,
-        fallbacks: &entry.spec.fallback_models,
-        call: (Some(step.id), "exec"),
-    };
-    let model = engine_choice::model_for(attempt, wish).await?;
+    let engine = engine_choice::executor(subject, step, &entry.spec);
+    let model = engine_choice::model_for(attempt, ModelWish::of_execution(step, &entry.spec)).await?;
     Ok(engine_choice::choose(app, &subject.run, engine, model))
 }
 
@@ -159,11 +146,10 @@ async fn execute(
     let Attempt { app, lease, subject, .. } = *attempt;
     let failpoint = app.config.failpoint.as_deref();
     entry::capture_judge(app, step.id, &entry.judge)?;
-    let review = review::gather(attempt, step).await?;
-    let prompt = brief::execute(place, subject, step, &entry.prompt, review)?;
+    let review = review::gather(app, Some(&lease.job_id), step).await?;
+    let prompt = brief::execute(&place.files, subject, step, &entry.prompt, review)?;
     begin(attempt, place, step, chosen, &prompt).await?;
     failpoint::pass(failpoint, "execute.started");
-    let wall = entry.spec.exec_timeout_seconds(app.config.engine_timeout.as_secs());
     let ask = Ask {
         kind: "exec",
         role: Role::Execute,
@@ -171,7 +157,7 @@ async fn execute(
         step_name: &step.step_name,
         prompt: &prompt,
         schema: None,
-        wall: Duration::from_secs(wall),
+        wall: entry.wall(app),
         directory: place.tree.path.clone(),
     };
     let made = call::make(attempt, chosen, ask).await?;
@@ -270,7 +256,7 @@ async fn keep(
     if let Some(patch) = &place.leftover {
         files.push(
             place::keep_leftover(app, &made.id, patch)
-                .map_err(|error| place::unwritable(&app.config.home.call_dir(&made.id), &error))?,
+                .map_err(|error| files::unwritable(&app.config.home.call_dir(&made.id), &error))?,
         );
     }
     Ok(files)

@@ -18,7 +18,7 @@ use super::{
     brief::{self, Evidence},
     call::{self, Ask, Made, Prompt},
     commit::{self, About, By},
-    engine_choice::{self, Chosen, ModelRole, ModelWish},
+    engine_choice::{self, Chosen, ModelWish},
     entry::{self, Entry},
     place::Place,
     reports,
@@ -56,25 +56,14 @@ pub async fn judge(
     is_brief: bool,
 ) -> Result<Judgement, JobError> {
     let Attempt { app, subject, .. } = *attempt;
-    let qa = &entry.spec.qa;
-    let engine = tg_core::spec::choose_engine(&[
-        qa.engine_id.as_deref(),
-        entry.spec.engine_id.as_deref(),
-        step.engine_id.as_deref(),
-        subject.run.engine.as_deref(),
-    ]);
+    let engine = engine_choice::judge(subject, step, &entry.spec);
     let kind = if is_brief { "qa_inline" } else { "qa" };
-    let wish = ModelWish {
-        role: ModelRole::Qa,
-        stated: &[qa.model.as_deref()],
-        fallbacks: &[],
-        call: (Some(step.id), kind),
-    };
+    let wish = ModelWish::of_quality(step, &entry.spec, kind);
     let model = engine_choice::model_for(attempt, wish).await?;
     let chosen = engine_choice::choose(app, &subject.run, engine, model)?;
     let template = entry::captured_judge(app, step.id)?.unwrap_or_else(|| entry.judge.clone());
     let evidence = evidence(place, step, entry, last_commit, is_brief).await?;
-    let prompt = brief::quality(place, subject, step, &template, &evidence)?;
+    let prompt = brief::quality(&place.files, subject, step, &template, &evidence)?;
     let ask = Ask {
         kind,
         role: Role::Qa,
@@ -154,12 +143,12 @@ async fn evidence(
 ) -> Result<Evidence, JobError> {
     let from = step.start_sha.as_deref().unwrap_or(&place.tree.base_sha);
     let diff = place.repository.diff(&place.tree, from, DIFF_CAP).await?;
-    let mut outputs = brief::material(place, &entry.output)?;
+    let mut outputs = brief::material(&place.files, &entry.output)?;
     for (name, path) in &entry.aux {
-        write!(outputs, "\n\n({name})\n{}", brief::material(place, path)?)
+        write!(outputs, "\n\n({name})\n{}", brief::material(&place.files, path)?)
             .expect("writing to a string cannot fail");
     }
-    Ok(Evidence { step: entry.prompt.1.clone(), outputs, diff, last_commit, is_brief })
+    Ok(Evidence { step: entry.prompt.text.clone(), outputs, diff, last_commit, is_brief })
 }
 
 /// Reads the verdict and keeps the report, after proving that QA left the worktree alone.

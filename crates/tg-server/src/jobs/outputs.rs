@@ -9,8 +9,9 @@ use super::{
     JobError,
     brief::MATERIAL_CAP,
     entry::Entry,
+    files::{TOO_LARGE, unwritable},
     judge::artifact,
-    place::{Place, TOO_LARGE, unwritable},
+    place::Place,
 };
 use crate::store::artifact::NewArtifact;
 
@@ -22,7 +23,7 @@ pub fn write(
     answer: &str,
     now: i64,
 ) -> Result<Vec<NewArtifact>, JobError> {
-    let root = place.root()?;
+    let root = place.files.root()?;
     let content = format!("{}\n", answer.trim_end());
     let mut files = Vec::new();
     let named = entry.aux.iter().map(|(name, path)| (format!("aux.{name}"), "aux_output", path));
@@ -39,8 +40,9 @@ pub fn write(
 
 /// Adds a line to the diary, if there is one.
 pub fn note(place: &Place, now: i64, message: &str) -> Result<(), JobError> {
-    let path = place.folder.join(layout::LOG_FILE);
+    let path = place.files.folder.join(layout::LOG_FILE);
     place
+        .files
         .root()?
         .append(&path, plan::log_line(now, message).as_bytes())
         .map(|_is_there| ())
@@ -49,17 +51,17 @@ pub fn note(place: &Place, now: i64, message: &str) -> Result<(), JobError> {
 
 /// Keeps "Current Step" true. A context that an agent removed or blew up is left as it is.
 fn current_step(place: &Place, step_name: &str) -> Result<(), JobError> {
-    let path = place.folder.join(layout::CONTEXT_FILE);
+    let path = place.files.folder.join(layout::CONTEXT_FILE);
     let Some(context) = readable(place, &path)? else { return Ok(()) };
     let current = plan::with_current_step(&context, step_name);
     if current == context {
         return Ok(());
     }
-    place.root()?.write(&path, current.as_bytes()).map_err(|error| unwritable(&path, &error))
+    place.files.root()?.write(&path, current.as_bytes()).map_err(|error| unwritable(&path, &error))
 }
 
 fn readable(place: &Place, path: &Path) -> Result<Option<String>, JobError> {
-    match place.read_text(path, MATERIAL_CAP) {
+    match place.files.read_text(path, MATERIAL_CAP) {
         Ok(text) => Ok(text),
         Err(error) if error.error_type == TOO_LARGE => Ok(None),
         Err(error) => Err(error),

@@ -3,16 +3,15 @@
 
 use std::path::{Path, PathBuf};
 
-use tg_core::{ids::CallId, layout, protocol::ProtocolRun};
+use tg_core::{ids::CallId, protocol::ProtocolRun};
 
-use super::{JobError, reports, subject::Subject};
+use super::{JobError, files::Files, reports, subject::Subject};
 use crate::{
     app::App,
     git::{
         GitError, Hosts, Pushed, Repository,
         worktree::{Holder, Worktree},
     },
-    paths::Root,
     queue::Lease,
     store,
 };
@@ -24,8 +23,8 @@ pub struct Place {
     pub repository: Repository,
     /// Worktree of the run.
     pub tree: Worktree,
-    /// Protocol folder below the worktree.
-    pub folder: PathBuf,
+    /// Files in it.
+    pub files: Files,
     /// What a dead attempt left uncommitted, as a patch; the tree is clean again.
     pub leftover: Option<Vec<u8>>,
 }
@@ -71,17 +70,17 @@ pub async fn prepare(app: &App, lease: &Lease, subject: &Subject) -> Result<Plac
             &reports::paths(subject),
         )
         .await?;
-    let folder = layout::protocol_root(&run.protocol_name);
+    let files = Files::of(tree.path.clone(), run);
     if run.base_sha.as_deref() != Some(base_sha.as_str()) || run.worktree_path.is_none() {
         let mut tx = app.db.begin().await.map_err(JobError::from)?;
-        let (tree_text, folder_text) = (tree.path.to_string_lossy(), folder.to_string_lossy());
+        let (tree_text, folder_text) = (tree.path.to_string_lossy(), files.folder.to_string_lossy());
         let now = app.clock.now();
         store::protocol::set_worktree(&mut tx, lease, run.id, &tree_text, &folder_text, &base_sha, now)
             .await
             .map_err(JobError::from)?;
         tx.commit().await.map_err(JobError::from)?;
     }
-    let place = Place { repository, tree, folder, leftover };
+    let place = Place { repository, tree, files, leftover };
     reports::restore(app, &place, subject)?;
     Ok(place)
 }
@@ -124,21 +123,6 @@ impl From<JobError> for PlaceError {
 }
 
 impl Place {
-    /// Opens the worktree; everything below is reached through the handle.
-    pub fn root(&self) -> Result<Root, JobError> {
-        Root::open(&self.tree.path).map_err(|error| unreadable(&self.tree.path, &error))
-    }
-
-    /// Reads a file below the worktree as text, at most `cap` bytes; `None` when it is not there.
-    pub fn read_text(&self, relative: &Path, cap: u64) -> Result<Option<String>, JobError> {
-        let root = self.root()?;
-        if !root.is_file(relative).map_err(|error| unreadable(relative, &error))? {
-            return Ok(None);
-        }
-        let bytes = root.read(relative, cap).map_err(|error| unreadable(relative, &error))?;
-        Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
-    }
-
     /// Paths that differ from the branch's tip, our own reports left out; the first thousand.
     pub async fn changed(&self, subject: &Subject) -> Result<Vec<String>, JobError> {
         let reports: Vec<String> =
@@ -209,31 +193,6 @@ pub enum Push {
     NoRemote,
     /// It failed, with git's sentence.
     Failed(String),
-}
-
-/// `error_type` of a file that is larger than the caller takes.
-pub const TOO_LARGE: &str = "file_too_large";
-
-/// Error for a file of a worktree that cannot be used.
-pub fn unreadable(path: &Path, error: &std::io::Error) -> JobError {
-    if error.kind() == std::io::ErrorKind::FileTooLarge {
-        let message = format!("{} is too large to be used", path.display());
-        return JobError::fail(tg_core::job::ErrorCategory::Validation, TOO_LARGE, message);
-    }
-    JobError::retry(
-        tg_core::job::ErrorCategory::Runtime,
-        "io",
-        format!("cannot use {}: {error}; check disk space and permissions", path.display()),
-    )
-}
-
-/// Error for a file of a worktree that cannot be written.
-pub fn unwritable(path: &Path, error: &std::io::Error) -> JobError {
-    JobError::retry(
-        tg_core::job::ErrorCategory::Runtime,
-        "io",
-        format!("cannot write {}: {error}; check disk space and permissions", path.display()),
-    )
 }
 
 /// Keeps what a dead attempt left as a file of the call that follows it.

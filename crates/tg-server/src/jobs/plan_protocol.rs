@@ -24,10 +24,11 @@ use super::{
     commit::{self, About, By},
     engine_choice::{self, Chosen, ModelRole, ModelWish},
     entry,
+    files::{unreadable, unwritable},
     gate::{self, Gate},
     judge::known,
     open_pull_request::no_remote,
-    place::{self, Place, PlaceError, Push, unreadable, unwritable},
+    place::{self, Place, PlaceError, Push},
     subject::{Attempt, Subject},
 };
 use crate::{
@@ -94,7 +95,7 @@ async fn signal(attempt: &Attempt<'_>) -> Result<Signal, JobError> {
 }
 
 const fn wish(role: ModelRole, kind: &'static str) -> ModelWish<'static> {
-    ModelWish { role, stated: &[], fallbacks: &[], call: (None, kind) }
+    ModelWish { role, stated: [None, None], fallbacks: &[], call: (None, kind) }
 }
 
 fn blocked(code: ReasonCode, sentence: String, word: &str) -> Signal {
@@ -131,7 +132,7 @@ struct Planned {
 
 async fn ask(attempt: &Attempt<'_>, place: &Place, chosen: &Chosen) -> Result<Planned, JobError> {
     let Attempt { app, subject, .. } = *attempt;
-    let prompt = brief::plan(place, subject)?;
+    let prompt = brief::plan(&place.files, subject)?;
     let ask = Ask {
         kind: "plan",
         role: Role::Plan,
@@ -229,7 +230,7 @@ async fn decompose(
     let mut refined = Refined { model: chosen.model.clone(), estimate: 0 };
     let outline = plan.plan_md.clone();
     for file in plan.step_files.iter_mut().filter(|file| wanted.contains(&file.filename)) {
-        let prompt = brief::decompose(place, subject, &outline, &file.filename, &file.content)?;
+        let prompt = brief::decompose(&place.files, subject, &outline, &file.filename, &file.content)?;
         versions.extend(prompt.versions.clone());
         refined.estimate += tokens::estimate(&prompt.text);
         let answer = refine(attempt, place, &chosen, &prompt, &file.filename).await?;
@@ -278,7 +279,7 @@ async fn refine(
 
 /// Writes the files of a plan and removes step files of an earlier plan that it does not have.
 fn write(place: &Place, plan: &Plan) -> Result<(), JobError> {
-    let root = place.root()?;
+    let root = place.files.root()?;
     let own = [
         (layout::PLAN_FILE, &plan.plan_md),
         (layout::CONTEXT_FILE, &plan.context_md),
@@ -286,12 +287,12 @@ fn write(place: &Place, plan: &Plan) -> Result<(), JobError> {
     ];
     let steps = plan.step_files.iter().map(|file| (file.filename.as_str(), &file.content));
     for (name, content) in own.into_iter().chain(steps) {
-        let path = place.folder.join(name);
+        let path = place.files.folder.join(name);
         root.write(&path, content.as_bytes()).map_err(|error| unwritable(&path, &error))?;
     }
-    for name in root.list(&place.folder).map_err(|error| unreadable(&place.folder, &error))? {
+    for name in root.list(&place.files.folder).map_err(|error| unreadable(&place.files.folder, &error))? {
         if spec::is_step_file(&name) && !plan.step_files.iter().any(|file| file.filename == name) {
-            let path = place.folder.join(&name);
+            let path = place.files.folder.join(&name);
             root.remove(&path).map_err(|error| unwritable(&path, &error))?;
         }
     }
@@ -300,12 +301,12 @@ fn write(place: &Place, plan: &Plan) -> Result<(), JobError> {
 
 /// Step files as they lie in the protocol folder.
 fn files_in(place: &Place) -> Result<Vec<(String, String)>, JobError> {
-    let root = place.root()?;
+    let root = place.files.root()?;
     let mut files = Vec::new();
-    for name in root.list(&place.folder).map_err(|error| unreadable(&place.folder, &error))? {
-        let path: PathBuf = place.folder.join(&name);
+    for name in root.list(&place.files.folder).map_err(|error| unreadable(&place.files.folder, &error))? {
+        let path: PathBuf = place.files.folder.join(&name);
         if spec::is_step_file(&name)
-            && let Some(content) = place.read_text(&path, brief::MATERIAL_CAP)?
+            && let Some(content) = place.files.read_text(&path, brief::MATERIAL_CAP)?
         {
             files.push((name, content));
         }
@@ -323,7 +324,7 @@ async fn store_spec(
     let options = BuildOptions { engine: subject.run.engine.clone(), qa_policy: None };
     let built = spec::from_files(files, &options).to_value();
     let places = Places::of(place.tree.path.clone(), &subject.run.protocol_name);
-    let checked = match entry::check(place, &places, Some(&built))? {
+    let checked = match entry::check(&place.files, &places, Some(&built))? {
         Ok(checked) => checked,
         Err(errors) => {
             let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
@@ -345,7 +346,7 @@ fn invalid_spec(place: &Place, built: &Value, errors: &[String]) -> Signal {
     let hash = spec::spec_hash(built);
     let event = |error: &String| {
         Event::run(EventKind::SpecValidationError)
-            .with("protocol_root", place.folder.display().to_string())
+            .with("protocol_root", place.files.folder.display().to_string())
             .with("spec_hash", hash.clone())
             .with("error", error.clone())
     };
@@ -376,7 +377,7 @@ async fn finish(
     let steps = spec.planned_steps();
     detail.extend(known(json!({
         "steps_created": steps.len(),
-        "protocol_root": place.folder,
+        "protocol_root": place.files.folder,
         "spec_hash": spec.hash(),
         "spec_validated": true,
     })));

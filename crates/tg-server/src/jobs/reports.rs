@@ -10,7 +10,8 @@ use tg_core::{ids::StepId, layout, protocol::StepRun};
 
 use super::{
     JobError,
-    place::{Place, unreadable, unwritable},
+    files::{unreadable, unwritable},
+    place::Place,
     subject::Subject,
 };
 use crate::{app::App, paths::Root};
@@ -51,9 +52,9 @@ pub fn keep(
     for name in [copy_of(step.id), copy_of_newest(subject)] {
         copies.write(&name, text.as_bytes()).map_err(|error| unwritable(&folder.join(name), &error))?;
     }
-    let root = place.root()?;
-    let own = place.folder.join(of_step(step));
-    for path in [&own, &place.folder.join(layout::QUALITY_REPORT)] {
+    let root = place.files.root()?;
+    let own = place.files.folder.join(of_step(step));
+    for path in [&own, &place.files.folder.join(layout::QUALITY_REPORT)] {
         root.write(path, text.as_bytes()).map_err(|error| unwritable(path, &error))?;
     }
     Ok(own)
@@ -68,14 +69,14 @@ pub fn restore(app: &App, place: &Place, subject: &Subject) -> Result<(), JobErr
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(unreadable(&folder, &error)),
     };
-    let root = place.root()?;
+    let root = place.files.root()?;
     let own = subject.steps.iter().map(|step| (copy_of(step.id), of_step(step)));
     for (copy, report) in own.chain([(copy_of_newest(subject), PathBuf::from(layout::QUALITY_REPORT))]) {
         let text = match &copies {
             Some(copies) => read(copies, &copy).map_err(|error| unreadable(&folder.join(&copy), &error))?,
             None => None,
         };
-        let path = place.folder.join(report);
+        let path = place.files.folder.join(report);
         match text {
             Some(text) if read(&root, &path).ok().flatten().as_ref() != Some(&text) => {
                 root.write(&path, &text).map_err(|error| unwritable(&path, &error))?;

@@ -4,13 +4,14 @@
 use std::collections::BTreeSet;
 
 use tg_core::{
-    ids::CommentId,
+    ids::{CommentId, JobId},
     protocol::StepRun,
     review::{Review, ReviewComment},
 };
 
 use super::{JobError, place::Place, subject::Attempt};
 use crate::{
+    app::App,
     git::{GitError, Span},
     store,
 };
@@ -21,11 +22,12 @@ const COMMITS: usize = 20;
 /// The review that an execution is given: what is open when a person asked for the execution or the
 /// step ran before. A step that a rule starts for the first time gets none, so that a review somebody is
 /// still writing does not leave in parts.
-pub async fn gather(attempt: &Attempt<'_>, step: &StepRun) -> Result<Review, JobError> {
-    let Attempt { app, lease, subject, .. } = *attempt;
+///
+/// Without a job it is what an execution would be given that a person asks for now.
+pub async fn gather(app: &App, job: Option<&JobId>, step: &StepRun) -> Result<Review, JobError> {
     let mut tx = app.db.read().await?;
-    let is_repeated = step.start_sha.is_some();
-    Ok(Review::of(store::review::to_send(&mut tx, lease, subject.run.id, is_repeated).await?))
+    let is_wanted = step.start_sha.is_some() || job.is_none();
+    Ok(Review::of(store::review::to_send(&mut tx, job, step.protocol_run_id, is_wanted).await?))
 }
 
 /// Marks the comments whose file is another one in `head` than in the commit they were written about.

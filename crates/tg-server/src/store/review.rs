@@ -2,7 +2,7 @@
 //! Whether a path or line exists is not known here.
 
 use tg_core::{
-    ids::{CallId, CommentId, RunId},
+    ids::{CallId, CommentId, JobId, RunId},
     job::Priority,
     review::{CommentState, ReviewComment, Side},
     scope::Scope,
@@ -150,14 +150,15 @@ pub async fn unsettled(tx: &mut Tx, run: RunId) -> Result<Vec<ReviewComment>, St
 }
 
 /// What an attempt of a job is to be given, oldest first: what this job was given before and, when a
-/// person asked for it or the step ran before, everything that is open or was in a call that failed.
+/// person asked for it or `is_wanted` says so, everything that is open or was in a call that failed.
 pub async fn to_send(
     tx: &mut Tx,
-    lease: &Lease,
+    job: Option<&JobId>,
     run: RunId,
-    is_repeated: bool,
+    is_wanted: bool,
 ) -> Result<Vec<ReviewComment>, StoreError> {
-    let values = args![run.0, &lease.job_id.0, is_repeated, Priority::User.rank(), UNSETTLED_CAP];
+    let job = job.map_or("", |job| job.0.as_str());
+    let values = args![run.0, job, is_wanted, Priority::User.rank(), UNSETTLED_CAP];
     tx.all(sql::TO_SEND, values).await?.into_iter().map(read).collect()
 }
 

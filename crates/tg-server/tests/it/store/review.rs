@@ -54,7 +54,7 @@ async fn end(db: &Db, lease: &Lease, id: &str, status: CallStatus) {
 }
 
 async fn bodies(tx: &mut Tx, lease: &Lease, run: RunId, is_repeated: bool) -> Vec<String> {
-    let comments = store::review::to_send(tx, lease, run, is_repeated).await.unwrap();
+    let comments = store::review::to_send(tx, Some(&lease.job_id), run, is_repeated).await.unwrap();
     comments.into_iter().map(|comment| comment.body).collect()
 }
 
