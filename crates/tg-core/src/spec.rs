@@ -19,7 +19,7 @@ mod tests;
 
 pub use build::{BuildOptions, from_files, is_step_file, step_type_of};
 pub use check::{Checked, SpecError, check, check_schema};
-pub use edit::edit_step;
+pub use edit::{AddError, add_step, edit_step, set_checked};
 pub use paths::{Found, Outputs, PathError, Places};
 
 /// The spec schema as shipped.
@@ -89,7 +89,8 @@ pub struct StepSpec {
     pub order: Option<i64>,
     /// How it is judged.
     pub qa: QaSpec,
-    /// Free facts; `expects_change: true` makes an execution without a change a failure.
+    /// Free facts; `expects_change: true` makes an execution without a change a failure, `by_hand: true`
+    /// lets name and description stand for a prompt file that is not there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Map<String, Value>>,
     /// Seconds the step may take.

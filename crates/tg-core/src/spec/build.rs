@@ -17,6 +17,9 @@ pub struct BuildOptions {
     pub qa_policy: Option<QaPolicy>,
 }
 
+/// Version of the form that we write.
+pub(super) const VERSION: &str = "1.0";
+
 /// Longest description taken from a heading, in characters.
 const DESCRIPTION_CHARACTERS: usize = 120;
 
@@ -46,21 +49,27 @@ pub fn from_files(files: &[(String, String)], options: &BuildOptions) -> Protoco
     files.sort();
     files.dedup_by(|later, earlier| later.0 == earlier.0);
     let steps =
-        (0..).zip(files).map(|(order, (name, content))| step(order, name, content, options)).collect();
-    ProtocolSpec { version: Some("1.0".to_owned()), steps, ..ProtocolSpec::default() }
+        (0..).zip(files).map(|(order, (name, content))| of_file(order, name, content, options)).collect();
+    ProtocolSpec { version: Some(VERSION.to_owned()), steps, ..ProtocolSpec::default() }
 }
 
-fn step(order: i64, filename: &str, content: &str, options: &BuildOptions) -> StepSpec {
+fn of_file(order: i64, filename: &str, content: &str, options: &BuildOptions) -> StepSpec {
+    StepSpec {
+        engine_id: Some(options.engine.clone().unwrap_or_else(|| DEFAULT_ENGINE.to_owned())),
+        description: first_heading(content),
+        ..step(order, filename, step_type_of(filename), options)
+    }
+}
+
+/// What every entry that we write says of a step of this name and kind.
+pub(super) fn step(order: i64, filename: &str, kind: StepType, options: &BuildOptions) -> StepSpec {
     let stem = layout::step_stem(filename);
-    let kind = step_type_of(filename);
     let needs_no_verdict = kind == StepType::Setup || filename.to_lowercase().contains("scan");
     let qa_policy =
         if needs_no_verdict { QaPolicy::Skip } else { options.qa_policy.unwrap_or(QaPolicy::Full) };
     StepSpec {
         id: stem.to_owned(),
         name: Some(filename.to_owned()),
-        engine_id: Some(options.engine.clone().unwrap_or_else(|| DEFAULT_ENGINE.to_owned())),
-        description: first_heading(content),
         step_type: Some(kind),
         prompt_ref: filename.to_owned(),
         outputs: Some(OutputsSpec {

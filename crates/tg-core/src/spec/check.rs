@@ -167,7 +167,7 @@ impl<'a> Check<'a> {
         let mut inputs: BTreeMap<PathBuf, String> = BTreeMap::new();
         for (name, step) in self.steps() {
             inputs.insert(self.places.protocol_root.join(&name), format!("the file of step {name}"));
-            if let Some(prompt) = self.prompt(&name, &step.prompt_ref) {
+            if let Some(prompt) = self.prompt(&name, step) {
                 inputs.insert(prompt, format!("the prompt of step {name}"));
             }
             self.qa_prompt(&name, step, &mut inputs);
@@ -190,8 +190,9 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// The first candidate that is a file; errors when there is none.
-    fn prompt(&mut self, name: &str, prompt_ref: &str) -> Option<PathBuf> {
+    /// The first candidate that is a file; errors when there is none and the entry says nothing itself.
+    fn prompt(&mut self, name: &str, step: &StepSpec) -> Option<PathBuf> {
+        let prompt_ref = step.prompt_ref.as_str();
         let candidates = match self.places.prompt_candidates(prompt_ref) {
             Ok(candidates) => candidates,
             Err(error) => {
@@ -209,6 +210,9 @@ impl<'a> Check<'a> {
                     break;
                 }
             }
+        }
+        if !leads_out && step.own_prompt().is_some() {
+            return None;
         }
         let why = if leads_out {
             "leads out of the worktree"

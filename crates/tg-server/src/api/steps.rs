@@ -1,14 +1,14 @@
 //! Routes of steps: list, show, add by hand, change by hand. Statuses are moved by `actions` only.
 
 use axum::extract::State;
-use serde_json::json;
+use serde_json::{Value, json};
 use tg_core::{
     event::{Event, EventKind},
     ids::{RunId, StepId},
     lifecycle::{Refused, RunKind},
     naming,
-    protocol::StepRun,
-    spec,
+    protocol::{ProtocolRun, StepRun},
+    spec::{self, AddError, BuildOptions},
     step::{FirstStepStatus, StepStatus},
     wire::{NewStep, StepEdit, StepRunOut},
 };
@@ -24,8 +24,12 @@ use super::{
     page::Page,
     protocols::refused,
     route::Routes,
+    write::Write,
 };
-use crate::store::{self, StoreError, step::ByHand};
+use crate::{
+    jobs::entry,
+    store::{self, StoreError, step::ByHand},
+};
 
 /// Routes of this resource.
 pub fn routes() -> Routes {
@@ -48,8 +52,9 @@ async fn list(State(door): State<Door>, caller: Caller, Path(run): Path<i64>) ->
     Ok(Page::new(&shown, None))
 }
 
-/// Adds a step by hand. Its index and its name must be free, and the run not over. Planning the run
-/// anew replaces the steps that never ran.
+/// Adds a step by hand, and its entry in the spec. Its index and its name must be free, and the run not
+/// over. Its agent is told its name and its summary, unless a file of its name lies in the protocol folder.
+/// Planning the run anew replaces the steps that never ran.
 #[utoipa::path(post, path = "/protocols/{id}/steps", tag = "steps", params(("id" = i64, Path, description = "Run")),
     request_body = NewStep, responses((status = 201, description = "The new step", body = StepRunOut)))]
 async fn add(
@@ -82,8 +87,36 @@ async fn add(
     };
     let now = write.now();
     let step = store::step::insert(write.tx(), &row, now).await.map_err(taken)?;
-    write.event(Some(run.project_id), Some(run.id), &created(&step, new.status)).await?;
+    let options = BuildOptions { engine: run.engine.clone(), qa_policy: None };
+    let mut config = run.template_config.clone();
+    let spec_hash = spec::add_step(&mut config, &new, &options).map_err(|error| no_entry(&run, &error))?;
+    keep_spec(&door, &mut write, &run, config.unwrap_or_default(), &spec_hash).await?;
+    let event = created(&step, new.status).with("spec_hash", spec_hash);
+    write.event(Some(run.project_id), Some(run.id), &event).await?;
     write.created(&format!("/steps/{}", step.id), &StepRunOut::from(&step)).await
+}
+
+fn no_entry(run: &ProtocolRun, error: &AddError) -> ApiError {
+    match error {
+        AddError::Taken { .. } => ApiError::conflict("duplicate_step", error.to_string()),
+        AddError::Unreadable => {
+            let (id, column) = (run.id.to_string(), "template_config");
+            StoreError::Corrupt { table: "protocol_runs", id, column }.into()
+        }
+    }
+}
+
+/// Writes a changed spec down with what a check of it finds.
+async fn keep_spec(
+    door: &Door,
+    write: &mut Write<'_>,
+    run: &ProtocolRun,
+    mut config: Value,
+    spec_hash: &str,
+) -> Result<(), StoreError> {
+    let now = write.now();
+    entry::recheck(&door.app, run, &mut config, now);
+    store::protocol::edit_spec(write.tx(), run.id, &config, spec_hash, now).await
 }
 
 fn check_new(new: &NewStep) -> Result<(), ApiError> {
@@ -151,8 +184,8 @@ async fn change(
     let now = write.now();
     let config = run.template_config.as_mut();
     let spec_hash = config.and_then(|config| spec::edit_step(config, &current.step_name, &asked));
-    if let (Some(hash), Some(config)) = (&spec_hash, &run.template_config) {
-        store::protocol::edit_spec(write.tx(), run.id, config, hash, now).await?;
+    if let (Some(hash), Some(config)) = (&spec_hash, run.template_config.take()) {
+        keep_spec(&door, &mut write, &run, config, hash).await?;
     }
     let by_hand = ByHand {
         model: to.model.as_deref(),

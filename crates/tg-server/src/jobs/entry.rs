@@ -7,10 +7,11 @@ use std::{
     time::Duration,
 };
 
+use serde_json::Value;
 use tg_core::{
     ids::StepId,
     prompt::Role,
-    protocol::StepRun,
+    protocol::{ProtocolRun, StepRun},
     spec::{self, Found, Places, ProtocolSpec, SpecError, StepSpec},
 };
 
@@ -18,6 +19,7 @@ use super::{
     JobError,
     brief::{MATERIAL_CAP, Stated, Template},
     files::{Files, unreadable, unwritable},
+    place::worktree_path,
     subject::Subject,
 };
 use crate::{app::App, engine, paths::Root};
@@ -75,7 +77,7 @@ pub fn resolve(files: &Files, subject: &Subject, step: &StepRun) -> Result<Entry
     let whole = match checked {
         Ok(checked) => checked.spec,
         // Another step's error does not hold this one back.
-        Err(_) => spec::check_schema(stored.unwrap_or(&serde_json::Value::Null))
+        Err(_) => spec::check_schema(stored.unwrap_or(&Value::Null))
             .map_err(|errors| EntryError::Invalid(errors.iter().map(ToString::to_string).collect()))?,
     };
     let spec = whole
@@ -86,6 +88,7 @@ pub fn resolve(files: &Files, subject: &Subject, step: &StepRun) -> Result<Entry
         places.prompt_candidates(&spec.prompt_ref).map_err(|error| invalid(error.to_string()))?;
     let prompt = first(files, &candidates)?
         .map(|(path, text)| Stated { path: path.display().to_string(), text })
+        .or_else(|| spec.own_prompt().map(|text| Stated { path: format!("spec:{}", step.step_name), text }))
         .ok_or_else(|| invalid(format!("its prompt {:?} does not exist", spec.prompt_ref)))?;
     let outputs = places.outputs(&spec, &step.step_name).map_err(|error| invalid(error.to_string()))?;
     let judge = judge_template(files, &places, &spec).map_err(|error| match error {
@@ -105,7 +108,7 @@ pub fn resolve(files: &Files, subject: &Subject, step: &StepRun) -> Result<Entry
 pub fn check(
     files: &Files,
     places: &Places,
-    stored: Option<&serde_json::Value>,
+    stored: Option<&Value>,
 ) -> Result<Result<spec::Checked, Vec<SpecError>>, JobError> {
     let root = files.root()?;
     let look = |path: &Path| match path.strip_prefix(&files.workspace) {
@@ -113,6 +116,24 @@ pub fn check(
         Err(_outside) => Found::Outside,
     };
     Ok(spec::check(stored, places, &|id| engine::find(id).is_some(), &look))
+}
+
+/// Says in a spec that a person changed what a check of it finds. Without a worktree, or when it cannot be
+/// read, that it was not checked: the step's job will.
+pub fn recheck(app: &App, run: &ProtocolRun, config: &mut Value, now: i64) {
+    let files = Files::of(worktree_path(app, run), run);
+    let places = Places::of(files.workspace.clone(), &run.protocol_name);
+    let checked =
+        files.workspace.is_dir().then(|| check(&files, &places, ProtocolSpec::stored(Some(config))));
+    let errors = match checked {
+        None => None,
+        Some(Ok(checked)) => Some(checked.err().unwrap_or_default()),
+        Some(Err(error)) => {
+            tracing::warn!(protocol_run_id = %run.id, error = error.message, "a changed spec was not checked");
+            None
+        }
+    };
+    spec::set_checked(config, errors.as_deref().map(|errors| (errors, now)));
 }
 
 fn look_at(root: &Root, relative: &Path) -> Found {

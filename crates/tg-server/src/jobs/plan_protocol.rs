@@ -332,10 +332,8 @@ async fn store_spec(
         }
     };
     let now = app.clock.now();
-    let config = json!({
-        "protocol_spec": checked.spec.to_value(),
-        "spec_meta": {"status": "valid", "errors": [], "validated_at": now, "source": "files"},
-    });
+    let mut config = json!({ "protocol_spec": checked.spec.to_value(), "spec_meta": {"source": "files"} });
+    spec::set_checked(&mut config, Some((&[], now)));
     let mut tx = app.db.begin().await?;
     store::protocol::set_spec(&mut tx, lease, subject.run.id, &config, &checked.spec.hash(), now).await?;
     tx.commit().await?;

@@ -100,8 +100,9 @@ mod sql {
         );
         ARCHIVE = "UPDATE protocol_runs SET archived_at = $1, updated_at = $1 WHERE id = $2 AND archived_at IS NULL \
                    AND status IN ('pending', 'failed', 'cancelled', 'completed')";
-        EDIT_SPEC = "UPDATE protocol_runs SET template_config = $1, spec_hash = $2, updated_at = $3 \
-                     WHERE id = $4 AND archived_at IS NULL";
+        EDIT_SPEC = "UPDATE protocol_runs SET template_config = $1, spec_hash = $2, spec_validation_status = $3, \
+                     spec_validated_at = CASE WHEN CAST($3 AS TEXT) IS NULL THEN NULL ELSE CAST($4 AS BIGINT) END, \
+                     updated_at = $4 WHERE id = $5 AND archived_at IS NULL";
         NAMES = "SELECT protocol_name FROM protocol_runs WHERE project_id = $1 ORDER BY protocol_name";
         OPEN = "SELECT id FROM protocol_runs p WHERE status IN ('planning', 'planned', 'running', 'blocked') \
                 AND (status <> 'planned' OR auto_advance = 1) AND (status <> 'blocked' OR EXISTS (SELECT 1 FROM step_runs s WHERE s.protocol_run_id = p.id \

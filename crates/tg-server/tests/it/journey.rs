@@ -1,5 +1,6 @@
 //! Journeys: a task from start to rest with real git, real processes and a scripted agent.
 
+mod by_hand;
 mod crash;
 mod engines;
 mod plans;

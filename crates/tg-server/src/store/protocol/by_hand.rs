@@ -34,7 +34,7 @@ pub async fn archive(tx: &mut Tx, id: RunId, now: i64) -> Result<(), StoreError>
     })
 }
 
-/// Writes a spec that a person changed, with its fingerprint.
+/// Writes a spec that a person changed, with its fingerprint and what `spec_meta` says of its check.
 pub async fn edit_spec(
     tx: &mut Tx,
     id: RunId,
@@ -42,6 +42,7 @@ pub async fn edit_spec(
     spec_hash: &str,
     now: i64,
 ) -> Result<(), StoreError> {
-    let values = args![template_config.to_string(), spec_hash, now, id.0];
+    let status = template_config["spec_meta"]["status"].as_str();
+    let values = args![template_config.to_string(), spec_hash, status, now, id.0];
     touched(tx.execute(sql::EDIT_SPEC, values).await?, || StoreError::RunArchived(id))
 }
