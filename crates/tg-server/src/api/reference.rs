@@ -1,6 +1,9 @@
 //! `/docs`: the API's document as a page for people. Plain HTML without a script and without anything
 //! from outside; every text is escaped.
 
+mod example;
+mod kind;
+
 use std::fmt::Write as _;
 
 use axum::{
@@ -12,6 +15,7 @@ use axum::{
 use serde_json::Value;
 use utoipa_axum::routes;
 
+use self::kind::{kind, link};
 use super::{Door, route::Routes};
 
 /// What the page may load: its own style and nothing else.
@@ -23,7 +27,7 @@ body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:0 auto;padding:1r
 h2{margin-top:3rem;border-bottom:1px solid}
 h3{margin:2rem 0 .25rem;font-size:1rem}
 code,pre,h3{font-family:ui-monospace,monospace}
-pre{overflow-x:auto;padding:.75rem;border:1px solid;border-radius:.25rem}
+pre{white-space:pre-wrap;overflow-wrap:anywhere;padding:.75rem;border:1px solid;border-radius:.25rem}
 table{border-collapse:collapse;width:100%}
 td,th{text-align:left;vertical-align:top;padding:.25rem .75rem .25rem 0;border-bottom:1px solid #8884}
 nav a{margin-right:1rem}
@@ -70,13 +74,14 @@ pub fn render(document: &Value) -> String {
     let mut tags: Vec<&str> = entries.iter().map(tag).collect();
     tags.sort_unstable();
     tags.dedup();
-    let mut page = Page(String::from(
+    let mut page = Page { document, text: String::new() };
+    page.html(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><title>TasksGodzilla API</title>\
          <link rel=\"stylesheet\" href=\"/docs/style.css\"><h1>TasksGodzilla API</h1>\
          <p>Machine-readable: <a href=\"/openapi.json\">/openapi.json</a></p><nav>",
-    ));
-    for tag in tags.iter().copied().chain(["schemas"]) {
+    );
+    for tag in tags.iter().copied().chain(["refusals", "schemas"]) {
         page.html(&format!("<a href=\"#{0}\">{0}</a>", escape(tag)));
     }
     page.html("</nav>");
@@ -86,12 +91,17 @@ pub fn render(document: &Value) -> String {
             page.operation(entry);
         }
     }
+    page.html("<h2 id=\"refusals\">refusals</h2>");
+    for (name, answer) in members(&document["components"]["responses"]) {
+        page.html(&format!("<h3>{}</h3><p>{}</p>", escape(name), text_of(&answer["description"])));
+        page.answer_examples(name, answer);
+    }
     page.html("<h2 id=\"schemas\">schemas</h2>");
     for (name, schema) in members(&document["components"]["schemas"]) {
         page.schema(name, schema);
     }
-    page.0.push_str("</html>\n");
-    page.0
+    page.html("</html>");
+    page.text
 }
 
 fn entries(document: &Value) -> Vec<Entry<'_>> {
@@ -112,12 +122,15 @@ fn members(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
     value.as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), value))
 }
 
-struct Page(String);
+struct Page<'a> {
+    document: &'a Value,
+    text: String,
+}
 
-impl Page {
+impl Page<'_> {
     fn html(&mut self, html: &str) {
-        self.0.push_str(html);
-        self.0.push('\n');
+        self.text.push_str(html);
+        self.text.push('\n');
     }
 
     fn operation(&mut self, entry: &Entry<'_>) {
@@ -133,33 +146,43 @@ impl Page {
             self.html("<table><tr><th>parameter<th>in<th>type<th>meaning");
             for one in parameters {
                 self.html(&format!(
-                    "<tr><td><code>{}</code><td>{}<td>{}<td>{}",
+                    "<tr><td><code>{}</code><td>{}<td>{}<td>{} <code>{}</code>",
                     text_of(&one["name"]),
                     text_of(&one["in"]),
                     escape(&kind(&one["schema"])),
-                    text_of(&one["description"])
+                    text_of(&one["description"]),
+                    text_of(&one["example"])
                 ));
             }
             self.html("</table>");
         }
-        self.body(&operation["requestBody"]);
+        self.body(entry);
         self.answers(&operation["responses"]);
     }
 
-    fn body(&mut self, body: &Value) {
-        for (media, content) in members(&body["content"]) {
+    /// What is sent: a `curl` line for each example of the body.
+    fn body(&mut self, entry: &Entry<'_>) {
+        let content = &entry.operation["requestBody"]["content"];
+        for (media, content) in members(content) {
             self.html(&format!("<p>body: {} <small>{}</small></p>", link(&content["schema"]), escape(media)));
-            let named = members(&content["examples"]).map(|(_, example)| &example["value"]);
-            for example in [&content["example"]].into_iter().chain(named).filter(|value| !value.is_null()) {
-                let shown = serde_json::to_string_pretty(example).unwrap_or_default();
-                self.html(&format!("<pre>{}</pre>", escape(&shown)));
+            for example in example::of_body(self.document, content) {
+                self.pre(&example::shown(media, &example));
+                self.pre(&example::curl(entry, Some((media, &example))));
             }
         }
+        if content.is_null() {
+            self.pre(&example::curl(entry, None));
+        }
+    }
+
+    fn pre(&mut self, text: &str) {
+        self.html(&format!("<pre>{}</pre>", escape(text)));
     }
 
     fn answers(&mut self, answers: &Value) {
         self.html("<table><tr><th>status<th>answer<th>meaning");
         for (status, answer) in members(answers) {
+            let answer = resolved(self.document, answer);
             let shapes: Vec<String> =
                 members(&answer["content"]).map(|(_, content)| link(&content["schema"])).collect();
             self.html(&format!(
@@ -168,8 +191,30 @@ impl Page {
                 shapes.join(", "),
                 text_of(&answer["description"])
             ));
+            for (name, header) in members(&answer["headers"]) {
+                self.html(&format!(
+                    "<tr><td><td><code>{}</code><td>{} <code>{}</code>",
+                    escape(name),
+                    text_of(&header["description"]),
+                    text_of(&header["example"])
+                ));
+            }
         }
         self.html("</table>");
+        for (status, answer) in members(answers) {
+            self.answer_examples(status, answer);
+        }
+    }
+
+    /// Examples of an operation's own answers; refusals that many share stand in a chapter of their own.
+    fn answer_examples(&mut self, status: &str, answer: &Value) {
+        for (media, content) in members(&answer["content"]) {
+            for example in example::of_body(self.document, content) {
+                self.html(&format!("<details><summary>{} {}</summary>", escape(status), escape(media)));
+                self.pre(&example::shown(media, &example));
+                self.html("</details>");
+            }
+        }
     }
 
     fn schema(&mut self, name: &str, schema: &Value) {
@@ -202,39 +247,10 @@ impl Page {
     }
 }
 
-/// The name of a schema, linked to its entry.
-fn link(schema: &Value) -> String {
-    let name = kind(schema);
-    let plain = name.trim_end_matches("[]");
-    if plain.chars().next().is_some_and(char::is_uppercase) {
-        format!("<a href=\"#schema-{}\">{}</a>", escape(plain), escape(&name))
-    } else {
-        escape(&name)
-    }
-}
-
-/// A schema in a word.
-fn kind(schema: &Value) -> String {
-    if let Some(reference) = schema["$ref"].as_str() {
-        return reference.rsplit('/').next().unwrap_or_default().to_owned();
-    }
-    for key in ["oneOf", "allOf", "anyOf"] {
-        if let Some(choices) = schema[key].as_array() {
-            let names: Vec<String> =
-                choices.iter().filter(|choice| choice["type"] != "null").map(kind).collect();
-            return names.join(" or ");
-        }
-    }
-    match &schema["type"] {
-        Value::String(name) if name == "array" => format!("{}[]", kind(&schema["items"])),
-        Value::String(name) => name.clone(),
-        Value::Array(names) => {
-            let names: Vec<&str> =
-                names.iter().filter_map(Value::as_str).filter(|name| *name != "null").collect();
-            if names == ["array"] { format!("{}[]", kind(&schema["items"])) } else { names.join(" or ") }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => "any".to_owned(),
-    }
+/// What stands in the document, where a reference stands for it.
+fn resolved<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
+    let pointer = value["$ref"].as_str().and_then(|place| place.strip_prefix('#'));
+    pointer.and_then(|pointer| document.pointer(pointer)).unwrap_or(value)
 }
 
 fn text_of(value: &Value) -> String {
