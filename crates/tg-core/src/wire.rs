@@ -15,6 +15,7 @@ use crate::{
 
 mod access;
 mod event;
+pub mod example;
 mod meta;
 mod problem;
 mod project;
@@ -46,6 +47,7 @@ pub use time::{CivilTime, civil, timestamp};
 
 /// A project.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(examples(example::project))]
 pub struct ProjectOut {
     /// Identity.
     pub id: i64,
@@ -143,6 +145,7 @@ impl From<&Project> for ProjectOut {
 
 /// A run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(examples(example::running))]
 pub struct ProtocolRunOut {
     /// Identity.
     pub id: i64,
@@ -244,6 +247,7 @@ impl From<&ProtocolRun> for ProtocolRunOut {
 
 /// A step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(examples(example::executed))]
 pub struct StepRunOut {
     /// Identity.
     pub id: i64,
@@ -310,6 +314,7 @@ impl From<&StepRun> for StepRunOut {
 
 /// An event as stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(examples(example::event))]
 pub struct EventOut {
     /// Identity.
     pub id: i64,
@@ -343,6 +348,7 @@ pub struct EventOut {
 
 /// A call run: one attempt of one job or call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(examples(example::succeeded))]
 pub struct CodexRunOut {
     /// Identity.
     pub run_id: String,
@@ -392,6 +398,12 @@ pub struct CodexRunOut {
 
 /// A file that a call produced.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(examples(json!({
+    "id": 1, "run_id": "019c1a2b-4d5e-7f6a-9b8c-1d2e3f4a5b6c", "name": "00-greeting.md", "kind": "report",
+    "path": ".protocols/0001-greeting/outputs/00-greeting.md", "bytes": 512,
+    "sha256": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
+    "created_at": "2026-01-31T08:05:00.000Z"
+})))]
 pub struct RunArtifactOut {
     /// Identity.
     pub id: i64,
@@ -413,6 +425,7 @@ pub struct RunArtifactOut {
 
 /// A unit of queued work.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(examples(example::queued))]
 pub struct Job {
     /// Identity.
     pub job_id: String,

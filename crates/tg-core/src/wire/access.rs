@@ -17,6 +17,7 @@ crate::status::words! {
 /// Body of `POST /auth/session` when a login link is redeemed; a bearer header needs no body.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(examples(json!({ "code": "tgl_0a1b2c3d0a1b2c3d0a1b2c3d0a1b2c3d0a1b2c3d0a1b2c3d0a1b2c3d0a1b2c3d" })))]
 pub struct NewSession {
     /// Code of a login link: works once, for ten minutes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -25,6 +26,9 @@ pub struct NewSession {
 
 /// A session that was opened; the cookie `tgz_session` of the answer stands for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(examples(json!({
+    "principal": "admin", "scope": "admin", "project_id": null, "expires_at": "2026-02-01T08:00:00.000Z"
+})))]
 pub struct SessionOut {
     /// Who the session acts as: `admin`, `token:<name>` or `project:<id>`.
     pub principal: String,
@@ -38,6 +42,7 @@ pub struct SessionOut {
 
 /// Who a request acts as.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(examples(json!({ "enabled": false, "user": "token:ci", "scope": "project", "project_id": 1 })))]
 pub struct MeOut {
     /// Signing in with an identity provider is possible.
     pub enabled: bool,
@@ -52,6 +57,7 @@ pub struct MeOut {
 /// A token to be made.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(examples(json!({ "name": "ci", "scope": "project", "project_id": 1, "expires_at": "2099-01-31T00:00:00Z" })))]
 pub struct NewToken {
     /// What it is for, in a few words; unique among the tokens in force.
     pub name: String,
@@ -67,6 +73,7 @@ pub struct NewToken {
 
 /// A token as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(examples(super::example::token))]
 pub struct TokenOut {
     /// Identity.
     pub id: i64,
@@ -93,6 +100,9 @@ pub struct TokenOut {
 
 /// The new token of a project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(examples(json!({
+    "token": "tgz_0a1b2c3d0a1b2c3d0a1b2c3d0a1b2c3d0a1b2c3d0a1b2c3d0a1b2c3d0a1b2c3d", "prefix": "tgz_0a1b2c3d"
+})))]
 pub struct ProjectTokenOut {
     /// The token itself, shown this once. Absent when the answer is repeated for an `Idempotency-Key`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 /// What a walk over the hash chain found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(examples(json!({ "ok": true, "checked": 1041, "first_bad_seq": null })))]
 pub struct ChainCheck {
     /// Every link holds.
     pub ok: bool,

@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 /// What this server is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(examples(json!({ "version": "1.0.0", "schema": 12, "api": "1" })))]
 pub struct Version {
     /// Version of the program.
     pub version: String,
@@ -16,6 +17,9 @@ pub struct Version {
 
 /// An engine this server knows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(examples(json!({
+    "id": "codex", "display_name": "Codex", "kind": "cli", "default_model": null, "available": true
+})))]
 pub struct EngineOut {
     /// Id in specs and settings.
     pub id: String,

@@ -11,6 +11,9 @@ use crate::project::{ForgeKind, ModelDefaults};
 /// Body of `POST /projects`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(examples(json!({
+    "name": "hello", "git_url": "https://github.com/octocat/Hello-World.git", "ci_provider": "github"
+})))]
 pub struct NewProject {
     /// Shown name: 1 to 100 characters.
     pub name: String,
@@ -36,6 +39,7 @@ pub struct NewProject {
 /// Body of `PATCH /projects/{id}`: absent fields stay, `null` clears what may be empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(examples(json!({ "base_branch": "develop", "local_path": null })))]
 pub struct ProjectChange {
     /// Shown name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -60,6 +64,7 @@ pub struct ProjectChange {
 /// Body of `PUT /projects/{id}/secrets/{key}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(examples(json!({ "value": "the text of the secret" })))]
 pub struct SecretValue {
     /// The secret.
     pub value: SecretText,
@@ -67,6 +72,7 @@ pub struct SecretValue {
 
 /// Answer to a stored secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(examples(json!({ "key": "github_token", "set": true })))]
 pub struct SecretSet {
     /// Its key.
     pub key: String,
@@ -77,6 +83,7 @@ pub struct SecretSet {
 /// Body of a request that removes: `{"confirm": true}`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(examples(json!({ "confirm": true })))]
 pub struct Confirm {
     /// Must be true.
     #[serde(default)]

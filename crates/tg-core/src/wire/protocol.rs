@@ -11,6 +11,13 @@ pub use crate::{status::FirstStatus, step::FirstStepStatus};
 /// A run to create. Exactly one of `protocol_name` and `short_name` is given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(examples(
+    json!({ "protocol_name": "0001-greeting", "description": "Greet the reader in their language." }),
+    json!({
+        "short_name": "greet the reader", "description": "Greet the reader in their language.",
+        "auto_advance": true, "engine": "codex", "models": { "exec": "gpt-5-codex" }
+    })
+))]
 pub struct NewProtocol {
     /// The whole name: branch and directory are called the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -60,6 +67,7 @@ impl Default for NewProtocol {
 /// Changes to a run; what is absent stays as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(examples(json!({ "description": "Greet the reader in their language, or in English.", "auto_advance": false })))]
 pub struct ProtocolChange {
     /// The task; null removes it.
     #[serde(default, deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
@@ -78,6 +86,10 @@ pub struct ProtocolChange {
 /// A step to add by hand.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(examples(json!({
+    "step_index": 0, "step_name": "00-greeting.md", "step_type": "work",
+    "summary": "Choose the greeting by language."
+})))]
 pub struct NewStep {
     /// Position from 0, unique in the run.
     #[schema(minimum = 0)]
@@ -111,6 +123,7 @@ const fn pending_step() -> FirstStepStatus {
 /// removes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(examples(json!({ "summary": "Choose the greeting by language, English last.", "model": null })))]
 pub struct StepEdit {
     /// Model.
     #[serde(default, deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
@@ -133,6 +146,7 @@ pub struct StepEdit {
 /// Why somebody pauses, resumes or cancels a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(examples(json!({ "reason": "The task has to be said better first." })))]
 pub struct Reason {
     /// Recorded on the timeline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -142,6 +156,7 @@ pub struct Reason {
 /// What somebody says when they approve a step.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(examples(json!({ "note": "Looked at the changes; they are right." })))]
 pub struct Note {
     /// Recorded on the timeline.
     #[serde(default, skip_serializing_if = "Option::is_none")]

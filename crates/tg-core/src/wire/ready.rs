@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 /// Body of `/health`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(examples(json!({ "status": "ok", "version": "1.0.0" })))]
 pub struct Health {
     /// Always `ok`: whoever answers is alive.
     pub status: String,
@@ -22,6 +23,15 @@ impl Health {
 
 /// Body of `/ready`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(examples(json!({
+    "status": "ready",
+    "checks": {
+        "db": { "ok": true, "latency_ms": 1 },
+        "queue": { "ok": true, "waiting": 0, "oldest_seconds": 0, "workers": 1 },
+        "engines": [{ "id": "codex", "available": true, "version": "0.169.0" }],
+        "disk": { "ok": true, "free_bytes": 53_687_091_200u64 }
+    }
+})))]
 pub struct Ready {
     /// Sum of the checks.
     pub status: Readiness,

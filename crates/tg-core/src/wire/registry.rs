@@ -12,6 +12,7 @@ use crate::protocol::CallStatus;
 /// Registers a run that works outside: its maker reports its log and its end.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(examples(json!({ "job_type": "nightly", "run_id": "nightly-42", "project_id": 1, "worker_id": "ci-runner-3" })))]
 pub struct StartRun {
     /// What kind of work it is, in the maker's word.
     pub job_type: String,
@@ -82,6 +83,7 @@ impl From<Ending> for CallStatus {
 /// Ends a run that was registered from outside.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(examples(json!({ "status": "succeeded", "result": { "checks": 12 }, "cost_tokens": 18250 })))]
 pub struct FinishRun {
     /// How it ended.
     pub status: Ending,
@@ -103,6 +105,10 @@ pub struct FinishRun {
 
 /// A piece of a log. Offsets count bytes; the next piece begins at `next_offset`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(examples(json!({
+    "run_id": "019c1a2b-4d5e-7f6a-9b8c-1d2e3f4a5b6c", "offset": 0, "next_offset": 24, "eof": true, "finished": false,
+    "chunk": "Reading src/greeting.rs\n"
+})))]
 pub struct LogTail {
     /// Run.
     pub run_id: String,
@@ -120,6 +126,7 @@ pub struct LogTail {
 
 /// Where the next piece of a log will stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(examples(json!({ "next_offset": 24 })))]
 pub struct NextOffset {
     /// Length of the log in bytes.
     pub next_offset: u64,
@@ -144,6 +151,10 @@ pub struct QueueCounts {
 
 /// The queues, each under its name beside the two words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(examples(json!({
+    "backend": "sqlite", "dispatch": "inprocess",
+    "default": { "queued": 1, "scheduled": 0, "started": 1, "finished": 12, "failed": 0, "cancelled": 0 }
+})))]
 pub struct QueueStats {
     /// `sqlite` or `postgres`.
     pub backend: String,

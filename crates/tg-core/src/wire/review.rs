@@ -27,6 +27,9 @@ words! {
 
 /// A file that differs. Bytes of a path that are no UTF-8 are replaced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(examples(json!({
+    "path": "src/greeting.rs", "status": "modified", "additions": 12, "deletions": 3, "binary": false
+})))]
 pub struct ChangedFile {
     /// Path, as it is now; of a deleted file, as it was.
     pub path: String,
@@ -45,6 +48,11 @@ pub struct ChangedFile {
 
 /// Where the branch of a run stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(examples(json!({
+    "protocol_run_id": 1, "repo_root": "/srv/hello", "worktree_path": "/srv/state/projects/1/worktrees/0001-greeting",
+    "branch": "0001-greeting", "head_sha": "3f786850e387550fdab836ed7e6dc881de23001b", "dirty": false,
+    "changed_files": [], "changed_files_cut": false, "ahead": 2, "behind": 0, "pushed_sha": null
+})))]
 pub struct GitStatusOut {
     /// Run.
     pub protocol_run_id: i64,
@@ -73,20 +81,24 @@ pub struct GitStatusOut {
 /// A comment to make.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(examples(json!({
+    "path": "src/greeting.rs", "side": "new", "line": 12, "sha": "3f786850e387550fdab836ed7e6dc881de23001b",
+    "body": "Say hello in the reader's language."
+})))]
 pub struct NewReviewComment {
     /// File below the worktree, without `.` and `..`.
-    #[schema(example = "src/main.rs", min_length = 1, max_length = 4096)]
+    #[schema(min_length = 1, max_length = 4096)]
     pub path: String,
     /// Side of the diff on which the line is counted.
     pub side: Side,
     /// Line, from 1.
-    #[schema(minimum = 1, example = 12)]
+    #[schema(minimum = 1)]
     pub line: i64,
     /// Commit that was looked at.
-    #[schema(pattern = "^[0-9a-f]{40}$", example = "3f786850e387550fdab836ed7e6dc881de23001b")]
+    #[schema(pattern = "^[0-9a-f]{40}$")]
     pub sha: String,
     /// What is said, at most 16 KiB.
-    #[schema(min_length = 1, max_length = 16384, example = "Say hello in the reader's language.")]
+    #[schema(min_length = 1, max_length = 16384)]
     pub body: String,
 }
 
@@ -112,6 +124,7 @@ impl From<CommentChoice> for CommentState {
 /// Changes to a comment; what is absent stays as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(examples(json!({ "state": "resolved" })))]
 pub struct ReviewCommentChange {
     /// Open again, or settled.
     #[serde(default, deserialize_with = "super::protocol::stated", skip_serializing_if = "Option::is_none")]
@@ -125,6 +138,12 @@ pub struct ReviewCommentChange {
 
 /// A comment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(examples(json!({
+    "id": 1, "protocol_run_id": 1, "path": "src/greeting.rs", "side": "new", "line": 12,
+    "sha": "3f786850e387550fdab836ed7e6dc881de23001b", "body": "Say hello in the reader's language.",
+    "state": "open", "author": "admin",
+    "created_at": "2026-01-31T08:00:00.000Z", "updated_at": "2026-01-31T08:00:00.000Z"
+})))]
 pub struct ReviewCommentOut {
     /// Identity.
     pub id: i64,

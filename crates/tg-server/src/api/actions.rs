@@ -4,13 +4,15 @@
 use axum::extract::State;
 use serde::Deserialize;
 use tg_core::{
-    event::Event,
+    event::{Event, EventKind},
     ids::{RunId, StepId},
     job::Job,
     lifecycle::{Decision, Signal, Source},
     protocol::ProtocolRun,
     scope::Scope,
-    wire::{ActionResponse, Note, ProtocolRunOut, Reason, StepRunOut},
+    status::ProtocolStatus,
+    step::StepStatus,
+    wire::{ActionResponse, Note, ProtocolRunOut, Reason, StepRunOut, example},
 };
 use utoipa_axum::routes;
 
@@ -124,7 +126,8 @@ fn check(field: &str, words: Option<&str>) -> Result<(), ApiError> {
 /// Starts a run: its planning is queued.
 #[utoipa::path(post, path = "/protocols/{id}/actions/start", tag = "protocols",
     params(("id" = i64, Path, description = "Run")),
-    responses((status = 200, description = "Planning is queued", body = ActionResponse)))]
+    responses((status = 200, description = "Planning is queued", body = ActionResponse,
+        example = json!(example::said(EventKind::PlanningEnqueued, &example::plan_work())))))]
 async fn start(
     State(door): State<Door>,
     caller: Caller,
@@ -137,7 +140,8 @@ async fn start(
 /// Pauses a run: queued jobs wait, agents at work finish. A run that is paused stays so.
 #[utoipa::path(post, path = "/protocols/{id}/actions/pause", tag = "protocols",
     params(("id" = i64, Path, description = "Run")), request_body = Option<Reason>,
-    responses((status = 200, description = "The run as it is now", body = ProtocolRunOut)))]
+    responses((status = 200, description = "The run as it is now", body = ProtocolRunOut,
+        example = json!(example::run(ProtocolStatus::Paused)))))]
 async fn pause(
     State(door): State<Door>,
     caller: Caller,
@@ -165,7 +169,8 @@ async fn resume(
 /// Cancels a run for good: its jobs are cancelled, its agents stopped. A run that is cancelled stays so.
 #[utoipa::path(post, path = "/protocols/{id}/actions/cancel", tag = "protocols",
     params(("id" = i64, Path, description = "Run")), request_body = Option<Reason>,
-    responses((status = 200, description = "The run as it is now", body = ProtocolRunOut)))]
+    responses((status = 200, description = "The run as it is now", body = ProtocolRunOut,
+        example = json!(example::run(ProtocolStatus::Cancelled)))))]
 async fn cancel(
     State(door): State<Door>,
     caller: Caller,
@@ -179,7 +184,8 @@ async fn cancel(
 /// Queues the lowest step that is pending, blocked or failed.
 #[utoipa::path(post, path = "/protocols/{id}/actions/run_next_step", tag = "protocols",
     params(("id" = i64, Path, description = "Run")),
-    responses((status = 200, description = "The step is queued", body = ActionResponse)))]
+    responses((status = 200, description = "The step is queued", body = ActionResponse,
+        example = json!(example::said(EventKind::StepEnqueued, &example::step_work())))))]
 async fn run_next_step(
     State(door): State<Door>,
     caller: Caller,
@@ -192,7 +198,8 @@ async fn run_next_step(
 /// Queues the highest step that is failed or blocked again.
 #[utoipa::path(post, path = "/protocols/{id}/actions/retry_latest", tag = "protocols",
     params(("id" = i64, Path, description = "Run")),
-    responses((status = 200, description = "The step is queued again", body = ActionResponse)))]
+    responses((status = 200, description = "The step is queued again", body = ActionResponse,
+        example = json!(example::said(EventKind::StepRetryEnqueued, &example::step_work())))))]
 async fn retry_latest(
     State(door): State<Door>,
     caller: Caller,
@@ -205,7 +212,8 @@ async fn retry_latest(
 /// Queues the push of the branch. No status is changed.
 #[utoipa::path(post, path = "/protocols/{id}/actions/open_pr", tag = "protocols",
     params(("id" = i64, Path, description = "Run")),
-    responses((status = 200, description = "The push is queued", body = ActionResponse)))]
+    responses((status = 200, description = "The push is queued", body = ActionResponse,
+        example = json!(example::said(EventKind::OpenPrEnqueued, &Job::OpenPullRequest { protocol_run_id: RunId(1) })))))]
 async fn open_pr(
     State(door): State<Door>,
     caller: Caller,
@@ -218,7 +226,8 @@ async fn open_pr(
 /// Queues a step.
 #[utoipa::path(post, path = "/steps/{id}/actions/run", tag = "steps",
     params(("id" = i64, Path, description = "Step")),
-    responses((status = 200, description = "The step is queued", body = ActionResponse)))]
+    responses((status = 200, description = "The step is queued", body = ActionResponse,
+        example = json!(example::said(EventKind::StepEnqueued, &example::step_work())))))]
 async fn run(
     State(door): State<Door>,
     caller: Caller,
@@ -232,7 +241,8 @@ async fn run(
 /// Queues the QA of a step.
 #[utoipa::path(post, path = "/steps/{id}/actions/run_qa", tag = "steps",
     params(("id" = i64, Path, description = "Step")),
-    responses((status = 200, description = "QA is queued", body = ActionResponse)))]
+    responses((status = 200, description = "QA is queued", body = ActionResponse,
+        example = json!(example::said(EventKind::QaEnqueued, &Job::CheckQuality { step_run_id: StepId(1) })))))]
 async fn run_qa(
     State(door): State<Door>,
     caller: Caller,
@@ -246,7 +256,8 @@ async fn run_qa(
 /// Approves a step: it is complete, whatever QA says or would say.
 #[utoipa::path(post, path = "/steps/{id}/actions/approve", tag = "steps",
     params(("id" = i64, Path, description = "Step")), request_body = Option<Note>,
-    responses((status = 200, description = "The step as it is now", body = StepRunOut)))]
+    responses((status = 200, description = "The step as it is now", body = StepRunOut,
+        example = json!(example::step(StepStatus::Completed)))))]
 async fn approve(
     State(door): State<Door>,
     caller: Caller,

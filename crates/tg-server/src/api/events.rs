@@ -64,6 +64,7 @@ struct ListEvents {
     #[param(minimum = 1, maximum = 500)]
     limit: Option<i64>,
     /// `X-Next-Cursor` of the page before.
+    #[param(example = "event-1041")]
     cursor: Option<String>,
 }
 
@@ -76,6 +77,7 @@ struct ListOwnEvents {
     #[param(minimum = 1, maximum = 500)]
     limit: Option<i64>,
     /// `X-Next-Cursor` of the page before.
+    #[param(example = "event-1041")]
     cursor: Option<String>,
 }
 

@@ -45,6 +45,7 @@ struct ListProjects {
     #[param(minimum = 1, maximum = 500)]
     limit: Option<i64>,
     /// `X-Next-Cursor` of the page before.
+    #[param(example = "project-7")]
     cursor: Option<String>,
     /// Archived projects, too.
     #[serde(default)]

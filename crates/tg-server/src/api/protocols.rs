@@ -12,7 +12,7 @@ use tg_core::{
     naming::BranchName,
     protocol::ProtocolRun,
     status::{FirstStatus, ProtocolStatus},
-    wire::{Confirm, NewProtocol, ProtocolChange, ProtocolRunOut},
+    wire::{Confirm, NewProtocol, ProtocolChange, ProtocolRunOut, example},
 };
 use utoipa::IntoParams;
 use utoipa_axum::routes;
@@ -55,6 +55,7 @@ struct ListProtocols {
     #[param(minimum = 1, maximum = 500)]
     limit: Option<i64>,
     /// `X-Next-Cursor` of the page before.
+    #[param(example = "protocol-7")]
     cursor: Option<String>,
 }
 
@@ -87,7 +88,8 @@ async fn list(
 /// (`protocol_name`), or words for it (`short_name`), which get the next free number of the project.
 #[utoipa::path(post, path = "/projects/{id}/protocols", tag = "protocols",
     params(("id" = i64, Path, description = "Project")), request_body = NewProtocol,
-    responses((status = 201, description = "The new run", body = ProtocolRunOut)))]
+    responses((status = 201, description = "The new run", body = ProtocolRunOut,
+        example = json!(example::run(ProtocolStatus::Pending)))))]
 async fn create(
     State(door): State<Door>,
     caller: Caller,

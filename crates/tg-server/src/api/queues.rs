@@ -12,7 +12,7 @@ use tg_core::{
     scope::Scope,
     status::ProtocolStatus,
     step::StepStatus,
-    wire::{Job, QueueCounts, QueueStats},
+    wire::{Job, QueueCounts, QueueStats, example},
 };
 use utoipa::IntoParams;
 use utoipa_axum::routes;
@@ -85,6 +85,7 @@ struct ListJobs {
     #[param(minimum = 1, maximum = 500)]
     limit: Option<i64>,
     /// `X-Next-Cursor` of the page before.
+    #[param(example = "job-019c1a2b-3c4d-7e5f-8a9b-0c1d2e3f4a5b")]
     cursor: Option<String>,
 }
 
@@ -123,7 +124,8 @@ async fn show(State(door): State<Door>, caller: Caller, Path(id): Path<String>) 
 /// step is legal at once.
 #[utoipa::path(post, path = "/queues/jobs/{job_id}/cancel", tag = "queues",
     params(("job_id" = String, Path, description = "Job")),
-    responses((status = 200, description = "The cancelled job", body = Job)))]
+    responses((status = 200, description = "The cancelled job", body = Job,
+        example = json!(example::cancelled()))))]
 async fn cancel(
     State(door): State<Door>,
     caller: Caller,

@@ -35,6 +35,7 @@ struct ListComments {
     #[param(minimum = 1, maximum = 500)]
     limit: Option<i64>,
     /// `X-Next-Cursor` of the page before.
+    #[param(example = "comment-1")]
     cursor: Option<String>,
 }
 

@@ -83,6 +83,7 @@ struct ListRuns {
     #[param(minimum = 1, maximum = 500)]
     limit: Option<i64>,
     /// `X-Next-Cursor` of the page before.
+    #[param(example = "run-019c1a2b-4d5e-7f6a-9b8c-1d2e3f4a5b6c")]
     cursor: Option<String>,
 }
 
@@ -99,6 +100,7 @@ struct ListOwnRuns {
     #[param(minimum = 1, maximum = 500)]
     limit: Option<i64>,
     /// `X-Next-Cursor` of the page before.
+    #[param(example = "run-019c1a2b-4d5e-7f6a-9b8c-1d2e3f4a5b6c")]
     cursor: Option<String>,
 }
 

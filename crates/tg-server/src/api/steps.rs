@@ -10,7 +10,7 @@ use tg_core::{
     protocol::{ProtocolRun, StepRun},
     spec::{self, AddError, BuildOptions},
     step::{FirstStepStatus, StepStatus},
-    wire::{NewStep, StepEdit, StepRunOut},
+    wire::{NewStep, StepEdit, StepRunOut, example},
 };
 use utoipa_axum::routes;
 
@@ -56,7 +56,8 @@ async fn list(State(door): State<Door>, caller: Caller, Path(run): Path<i64>) ->
 /// over. Its agent is told its name and its summary, unless a file of its name lies in the protocol folder.
 /// Planning the run anew replaces the steps that never ran.
 #[utoipa::path(post, path = "/protocols/{id}/steps", tag = "steps", params(("id" = i64, Path, description = "Run")),
-    request_body = NewStep, responses((status = 201, description = "The new step", body = StepRunOut)))]
+    request_body = NewStep, responses((status = 201, description = "The new step", body = StepRunOut,
+        example = json!(example::step(StepStatus::Pending)))))]
 async fn add(
     State(door): State<Door>,
     caller: Caller,

@@ -78,7 +78,7 @@ struct StreamEvents {
 /// sent every 15 s. `event: resync` ends a stream whose reader fell too far behind: read the lists
 /// anew and connect again.
 #[utoipa::path(get, path = "/events/stream", operation_id = "stream_events", tag = "events",
-    params(StreamEvents, ("Last-Event-ID" = Option<i64>, Header, description = "Sequence number of the last event seen")),
+    params(StreamEvents, ("Last-Event-ID" = Option<i64>, Header, description = "Sequence number of the last event seen", example = 1041)),
     responses((status = 200, description = "A stream without end", body = EventOut, content_type = "text/event-stream")))]
 async fn stream(
     State(door): State<Door>,

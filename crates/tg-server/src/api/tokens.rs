@@ -7,7 +7,7 @@ use tg_core::{
     event::{Event, EventKind},
     ids::ProjectId,
     scope::Scope,
-    wire::{NewToken, ProjectTokenOut, TokenOut, TokenScope},
+    wire::{NewToken, ProjectTokenOut, TokenOut, TokenScope, example},
 };
 use utoipa::IntoParams;
 use utoipa_axum::routes;
@@ -48,6 +48,7 @@ struct ListTokens {
     #[param(minimum = 1, maximum = 500)]
     limit: Option<i64>,
     /// `X-Next-Cursor` of the page before.
+    #[param(example = "token-3")]
     cursor: Option<String>,
 }
 
@@ -75,7 +76,8 @@ async fn list(
 /// The answer is the only one that holds its text. A repeated request with the same `Idempotency-Key`
 /// gets the answer without it.
 #[utoipa::path(post, path = "/tokens", operation_id = "create_token", tag = "tokens", request_body = NewToken,
-    responses((status = 201, description = "The token", body = TokenOut)))]
+    responses((status = 201, description = "The token", body = TokenOut,
+        example = json!(example::fresh_token()))))]
 async fn create(
     State(door): State<Door>,
     caller: Caller,
@@ -125,7 +127,8 @@ async fn revoke(State(door): State<Door>, caller: Caller, Path(id): Path<i64>) -
 /// The old text and the sessions opened with it are dead at once. The answer is the only one that holds
 /// the new text.
 #[utoipa::path(post, path = "/tokens/{id}/rotate", operation_id = "rotate_token", tag = "tokens",
-    params(("id" = i64, Path, description = "Token")), responses((status = 200, description = "The token", body = TokenOut)))]
+    params(("id" = i64, Path, description = "Token")), responses((status = 200, description = "The token", body = TokenOut,
+        example = json!(example::fresh_token()))))]
 async fn rotate(State(door): State<Door>, caller: Caller, Path(id): Path<i64>) -> Result<Answer, ApiError> {
     let fresh = make()?;
     let mut write = door.write(&caller).await?;

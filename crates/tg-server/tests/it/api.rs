@@ -4,6 +4,7 @@ mod actions;
 mod diff;
 mod document;
 mod events;
+mod examples;
 mod frame;
 mod hostile;
 mod matrix;

@@ -62,6 +62,7 @@ pub struct ListFiles {
     #[param(minimum = 1, maximum = 500)]
     limit: Option<i64>,
     /// `X-Next-Cursor` of the page before.
+    #[param(example = "artifact-1")]
     cursor: Option<String>,
 }
 
@@ -78,6 +79,7 @@ struct ListFilesOfRun {
     #[param(minimum = 1, maximum = 500)]
     limit: Option<i64>,
     /// `X-Next-Cursor` of the page before.
+    #[param(example = "artifact-1")]
     cursor: Option<String>,
 }
 

@@ -141,10 +141,10 @@ fn chunks(
 #[into_params(parameter_in = Query)]
 pub struct Tail {
     /// Byte at which it begins.
-    #[param(minimum = 0)]
+    #[param(minimum = 0, example = 0)]
     offset: Option<i64>,
     /// Most bytes of it.
-    #[param(minimum = 1024, maximum = 1_000_000)]
+    #[param(minimum = 1024, maximum = 1_000_000, example = 65_536)]
     max_bytes: Option<i64>,
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tg_core::{
     ids::{CallId, ProjectId, RunId, StepId},
     protocol::CallStatus,
-    wire::{CodexRunOut, FieldError, FinishRun, NextOffset, StartRun},
+    wire::{CodexRunOut, FieldError, FinishRun, NextOffset, StartRun, example},
 };
 
 use super::{ended, find, log_file};
@@ -45,7 +45,8 @@ const ERROR_MOST: usize = 64 * 1024;
 /// Its maker appends to its log and says how it ended. A project's token names its own project, or a run or
 /// step of it; without any of them only an admin may register one.
 #[utoipa::path(post, path = "/runs/start", tag = "runs", request_body = StartRun,
-    responses((status = 201, description = "The run, running", body = CodexRunOut)))]
+    responses((status = 201, description = "The run, running", body = CodexRunOut,
+        example = json!(example::outside(CallStatus::Running)))))]
 pub async fn start(
     State(door): State<Door>,
     caller: Caller,
@@ -86,7 +87,7 @@ pub async fn start(
 /// The text is kept redacted. Send whole lines: a value that looks like a secret is known by its line.
 #[utoipa::path(post, path = "/runs/{run_id}/logs", tag = "runs",
     params(("run_id" = String, Path, description = "Call run")),
-    request_body(content = String, content_type = "text/plain"),
+    request_body(content = String, content_type = "text/plain", example = "Reading src/greeting.rs\n"),
     responses((status = 200, description = "Where the next text will stand", body = NextOffset)))]
 pub async fn append(
     State(door): State<Door>,
@@ -120,7 +121,8 @@ pub async fn append(
 /// Ends a run that works outside.
 #[utoipa::path(post, path = "/runs/{run_id}/finish", tag = "runs",
     params(("run_id" = String, Path, description = "Call run")), request_body = FinishRun,
-    responses((status = 200, description = "The run as it ended", body = CodexRunOut)))]
+    responses((status = 200, description = "The run as it ended", body = CodexRunOut,
+        example = json!(example::outside(CallStatus::Succeeded)))))]
 pub async fn finish(
     State(door): State<Door>,
     caller: Caller,
