@@ -55,7 +55,7 @@ fn known(key: &str) -> Result<SecretKey, ApiError> {
 
 /// Stores a secret of a project, encrypted, or replaces it. It is never shown again.
 #[utoipa::path(put, path = "/projects/{id}/secrets/{key}", tag = "projects",
-    params(("id" = i64, Path, description = "Project"), ("key" = String, Path, description = "Name of the secret")),
+    params(("id" = i64, Path, description = "Project"), ("key" = String, Path, description = "Name of the secret", example = "github_token")),
     request_body = SecretValue, responses((status = 200, description = "It is stored", body = SecretSet)))]
 async fn set(
     State(door): State<Door>,
@@ -77,7 +77,7 @@ async fn set(
 
 /// Removes a secret of a project.
 #[utoipa::path(delete, path = "/projects/{id}/secrets/{key}", tag = "projects",
-    params(("id" = i64, Path, description = "Project"), ("key" = String, Path, description = "Name of the secret")),
+    params(("id" = i64, Path, description = "Project"), ("key" = String, Path, description = "Name of the secret", example = "github_token")),
     responses((status = 204, description = "It is gone")))]
 async fn remove(
     State(door): State<Door>,
