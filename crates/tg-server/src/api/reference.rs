@@ -146,13 +146,15 @@ impl Page<'_> {
             self.html("<table><tr><th>parameter<th>in<th>type<th>meaning");
             for one in parameters {
                 self.html(&format!(
-                    "<tr><td><code>{}</code><td>{}<td>{}<td>{} <code>{}</code>",
+                    "<tr><td><code>{}</code><td>{}<td>{}<td>{}",
                     text_of(&one["name"]),
                     text_of(&one["in"]),
                     escape(&kind(&one["schema"])),
-                    text_of(&one["description"]),
-                    text_of(&one["example"])
+                    text_of(&one["description"])
                 ));
+                if !one["example"].is_null() {
+                    self.html(&format!("<code>{}</code>", text_of(&one["example"])));
+                }
             }
             self.html("</table>");
         }

@@ -210,13 +210,14 @@ async fn the_page_shows_requests_answers_and_refusals() {
         "<pre>curl -X POST &quot;$TASKSGODZILLA_API_BASE/protocols/$ID/actions/start&quot;",
         "-H &#39;Last-Event-ID: 1041&#39;",
         "id: 1041\nevent: step_enqueued\ndata: {",
-        "`X-Next-Cursor` of the page before. <code>protocol-7</code>",
+        "`X-Next-Cursor` of the page before.\n<code>protocol-7</code>",
         "<code>X-Next-Cursor</code>",
         "&quot;code&quot;: &quot;illegal_transition&quot;",
         "&quot;short_name&quot;: &quot;greet the reader&quot;",
     ] {
         assert!(page.contains(shown), "the page does not show {shown}");
     }
+    assert!(!page.contains("<code></code>"), "the page shows examples that are none");
 }
 
 /// Beyond its schema, a body has to keep rules that no schema says. Each example finds what it is about,
