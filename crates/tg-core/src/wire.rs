@@ -17,6 +17,7 @@ mod access;
 mod event;
 pub mod example;
 mod meta;
+mod plan;
 mod problem;
 mod project;
 mod protocol;
@@ -30,6 +31,7 @@ mod time;
 pub use access::{MeOut, NewSession, NewToken, ProjectTokenOut, SessionOut, TokenOut, TokenScope};
 pub use event::ChainCheck;
 pub use meta::{EngineOut, Version};
+pub use plan::{ExecutionPlanOut, GateWord, PlannedGate, PlannedOutputs, PlannedQa};
 pub use problem::{FieldError, Problem};
 pub use project::{Confirm, NewProject, NewSecrets, ProjectChange, SecretSet, SecretText, SecretValue};
 pub use protocol::{

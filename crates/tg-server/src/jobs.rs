@@ -4,6 +4,7 @@ pub mod brief;
 pub mod call;
 pub mod check_quality;
 pub mod commit;
+pub mod dry_run;
 pub mod engine_choice;
 pub mod entry;
 pub mod execute_step;

@@ -7,7 +7,7 @@ use clap::{
 use serde_json::Value;
 use tg_core::{
     step::StepType,
-    wire::{ActionResponse, FirstStepStatus, NewStep, Note, StepEdit, StepRunOut},
+    wire::{ActionResponse, ExecutionPlanOut, FirstStepStatus, NewStep, Note, StepEdit, StepRunOut},
 };
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
     arguments::{self, Id, Limit},
     protocols::{self, Diff},
     runs,
-    words::{engine_label, short_sha, step_status},
+    words::{engine_label, inline, short_sha, step_status},
 };
 use crate::{
     client::{Answer, Client, Query, operation, operation::Operation},
@@ -40,6 +40,8 @@ pub enum StepsCommand {
     Show(Id),
     /// Change a step that is pending, blocked or failed.
     Update(Update),
+    /// Show what an execution of a step would do; nothing is changed.
+    Plan(Id),
     /// Queue execution of a step.
     Run(Id),
     /// Queue QA of a step.
@@ -166,6 +168,10 @@ pub async fn run(global: &Global, command: StepsCommand, output: &Output) -> Res
             print(&client.send(&operation::UPDATE_STEP, &[&id], &edit(args)).await?, output);
             Ok(())
         }
+        StepsCommand::Plan(id) => {
+            print_plan(&client.ask(&operation::STEP_PLAN, &[&id.text()], &Query::new()).await?, output);
+            Ok(())
+        }
         StepsCommand::Run(id) => queue(&client, &operation::RUN_STEP, id, output).await,
         StepsCommand::RunQa(id) => queue(&client, &operation::RUN_QA, id, output).await,
         StepsCommand::Approve { id, note } => {
@@ -263,6 +269,38 @@ fn print(step: &Answer<StepRunOut>, output: &Output) {
             ("tokens", state("tokens_used")),
             ("commit", step.head_sha.clone().unwrap_or_default()),
         ]);
+    });
+}
+
+fn print_plan(plan: &Answer<ExecutionPlanOut>, output: &Output) {
+    output.show(&plan.json, |output| {
+        let plan = &plan.value;
+        let versions =
+            plan.prompt_versions.iter().map(|(role, version)| format!("{role} {}", inline(version)));
+        let aux = plan.outputs.aux.iter().map(|(name, path)| format!("{name} {path}"));
+        let estimate = plan.estimated_tokens.iter().map(|(phase, tokens)| format!("{phase} {tokens}"));
+        let qa = &plan.qa;
+        let mut fields = vec![
+            ("engine", engine_label(&plan.engine_id)),
+            ("model", plan.model.clone().unwrap_or_default()),
+            ("prompt", plan.prompt_path.clone()),
+            ("made of", versions.collect::<Vec<_>>().join(", ")),
+            ("tokens", estimate.collect::<Vec<_>>().join(", ")),
+            ("output", plan.outputs.protocol.clone()),
+            ("further", aux.collect::<Vec<_>>().join(", ")),
+            ("works in", plan.workdir.clone()),
+            ("time", format!("{} s", plan.timeout_seconds)),
+            ("qa", qa.policy.map_or_else(|| "on request".to_owned(), |policy| policy.to_string())),
+            ("judge", engine_label(&qa.engine_id)),
+            ("its model", qa.model.clone().unwrap_or_default()),
+            ("its prompt", qa.prompt_path.clone()),
+        ];
+        let gates: Vec<_> = plan.gates.iter().map(|gate| (format!("gate {}", gate.gate), gate)).collect();
+        fields.extend(gates.iter().map(|(name, gate)| {
+            let why = gate.reason.as_deref().unwrap_or_default();
+            (name.as_str(), if gate.open { "open".to_owned() } else { format!("closed: {why}") })
+        }));
+        output.fields(&fields);
     });
 }
 

@@ -8,11 +8,11 @@ use std::marker::PhantomData;
 
 use reqwest::Method;
 use tg_core::wire::{
-    ActionResponse, ChainCheck, ChangedFile, CodexRunOut, Confirm, EngineOut, EventOut, FinishRun,
-    GitStatusOut, Job, LogTail, NewProject, NewProtocol, NewReviewComment, NewStep, NewToken, NextOffset,
-    Note, ProjectChange, ProjectOut, ProjectTokenOut, ProtocolChange, ProtocolRunOut, QueueStats, Reason,
-    ReviewCommentChange, ReviewCommentOut, RunArtifactOut, SecretSet, SecretValue, StartRun, StepEdit,
-    StepRunOut, TokenOut,
+    ActionResponse, ChainCheck, ChangedFile, CodexRunOut, Confirm, EngineOut, EventOut, ExecutionPlanOut,
+    FinishRun, GitStatusOut, Job, LogTail, NewProject, NewProtocol, NewReviewComment, NewStep, NewToken,
+    NextOffset, Note, ProjectChange, ProjectOut, ProjectTokenOut, ProtocolChange, ProtocolRunOut, QueueStats,
+    Reason, ReviewCommentChange, ReviewCommentOut, RunArtifactOut, SecretSet, SecretValue, StartRun,
+    StepEdit, StepRunOut, TokenOut,
 };
 
 /// One operation: what goes in (`B`, `()` for nothing) and what comes out (`A`).
@@ -176,6 +176,8 @@ operations! {
     STEP: GET "/steps/{id}" [] none => one(StepRunOut);
     /// Changes a step.
     UPDATE_STEP: PATCH "/steps/{id}" [] one(StepEdit) => one(StepRunOut);
+    /// Reads what an execution of a step would do.
+    STEP_PLAN: GET "/steps/{id}/execution_plan" [] none => one(ExecutionPlanOut);
     /// Queues execution of a step.
     RUN_STEP: POST "/steps/{id}/actions/run" [] none => one(ActionResponse);
     /// Queues QA of a step.

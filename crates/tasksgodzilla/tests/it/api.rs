@@ -160,6 +160,7 @@ fn every_command_with_json_prints_json_and_none_prints_what_steers_a_terminal() 
         &["steps", "runs", &step],
         &["steps", "artifacts", &step],
         &["steps", "diff", &step],
+        &["steps", "plan", &step],
         &["review", "list", "--protocol", &run],
         &["runs", "list"],
         &["runs", "show", &call],

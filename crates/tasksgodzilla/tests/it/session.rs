@@ -71,6 +71,7 @@ fn a_run_is_led_to_its_end_from_the_command_line_alone() {
 
     let mut steps = world.steps(&run);
     assert!(steps.len() > 1, "{steps:?}");
+    add_a_step(&world, &run);
     let last = steps.pop().unwrap();
     let mut approved = 0;
     for step in &steps {
@@ -99,6 +100,33 @@ fn a_run_is_led_to_its_end_from_the_command_line_alone() {
     assert_eq!(checked["ok"], true);
     server.signal("-TERM").ok();
     world.env.run(&["verify"]).ok();
+}
+
+/// Adds a step by hand and looks at what it would do.
+fn add_a_step(world: &World, run: &str) {
+    let add =
+        ["steps", "create", "--protocol", run, "--index", "1", "--name", "x.md", "--summary", "say bye"];
+    world.env.run(&add).refused(1, "duplicate_step");
+    let add =
+        ["steps", "create", "--protocol", run, "--index", "9", "--name", "x.md", "--summary", "say bye"];
+    let step = world.json(&add)["id"].to_string();
+    let plan = world.json(&["steps", "plan", &step]);
+    assert_eq!(
+        (plan["engine_id"].as_str(), plan["prompt_path"].as_str()),
+        (Some("dummy"), Some("spec:x.md"))
+    );
+    let shown = world.env.run(&["steps", "plan", &step]);
+    let has = |name: &str, value: &str| {
+        let line = shown.stdout.lines().find(|line| line.starts_with(name));
+        assert!(line.is_some_and(|line| line.ends_with(value)), "{name} {value}: {shown:?}");
+    };
+    has("engine ", "dummy (scripted, nothing real is done)");
+    has("prompt ", "spec:x.md");
+    has("gate status ", "open");
+    has("time ", "1200 s");
+    world.env.run(&["steps", "approve", &step]).ok();
+    let shown = world.env.run(&["steps", "plan", &step]);
+    assert!(shown.stdout.contains("closed: step_run"), "{shown:?}");
 }
 
 /// Starts a run whose engine never ends, and cancels it.

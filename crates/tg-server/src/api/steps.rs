@@ -1,4 +1,4 @@
-//! Routes of steps: list, show, add by hand, change by hand. Statuses are moved by `actions` only.
+//! Routes of steps: list, show, plan, add by hand, change by hand. Statuses are moved by `actions` only.
 
 use axum::extract::State;
 use serde_json::{Value, json};
@@ -31,9 +31,11 @@ use crate::{
     store::{self, StoreError, step::ByHand},
 };
 
+mod plan;
+
 /// Routes of this resource.
 pub fn routes() -> Routes {
-    Routes::new().member(routes!(list, add)).member(routes!(show, change))
+    Routes::new().member(routes!(list, add)).member(routes!(show, change)).member(routes!(plan::plan))
 }
 
 /// Longest summary of a step, in characters.

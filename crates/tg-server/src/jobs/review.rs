@@ -13,7 +13,7 @@ use super::{JobError, place::Place, subject::Attempt};
 use crate::{
     app::App,
     git::{GitError, Span},
-    store,
+    store::{self, StoreError},
 };
 
 /// Most commits that comments were written about and that are looked at after a step.
@@ -24,7 +24,7 @@ const COMMITS: usize = 20;
 /// still writing does not leave in parts.
 ///
 /// Without a job it is what an execution would be given that a person asks for now.
-pub async fn gather(app: &App, job: Option<&JobId>, step: &StepRun) -> Result<Review, JobError> {
+pub async fn gather(app: &App, job: Option<&JobId>, step: &StepRun) -> Result<Review, StoreError> {
     let mut tx = app.db.read().await?;
     let is_wanted = step.start_sha.is_some() || job.is_none();
     Ok(Review::of(store::review::to_send(&mut tx, job, step.protocol_run_id, is_wanted).await?))

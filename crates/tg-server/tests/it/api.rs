@@ -5,6 +5,7 @@ mod diff;
 mod document;
 mod events;
 mod examples;
+mod execution_plan;
 mod frame;
 mod hostile;
 mod matrix;

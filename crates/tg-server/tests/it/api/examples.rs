@@ -31,6 +31,7 @@ const READERS: &[Reader] = &[
     ("Confirm", sent::<wire::Confirm>),
     ("EngineOut", answered::<wire::EngineOut>),
     ("EventOut", answered::<wire::EventOut>),
+    ("ExecutionPlanOut", answered::<wire::ExecutionPlanOut>),
     ("FinishRun", sent::<wire::FinishRun>),
     ("GitStatusOut", answered::<wire::GitStatusOut>),
     ("Health", answered::<wire::Health>),
