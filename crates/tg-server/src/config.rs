@@ -5,6 +5,7 @@
 //! features that do not exist yet are not read.
 
 mod access;
+mod desktop;
 mod lookup;
 mod settings;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use std::{
 use tg_core::{layout::Home, project::ModelDefaults};
 
 pub use self::access::{Access, CookieSecure, PublicUrl, Rate};
+pub use self::desktop::Desktop;
 use self::lookup::Lookup;
 pub use self::settings::{SETTINGS, Setting, documentation};
 use crate::secret::Secret;
@@ -112,6 +114,8 @@ pub struct Config {
     pub own_binary: PathBuf,
     /// PATH of the server, where engines and git are looked up.
     pub search_path: String,
+    /// The user's browser and what it needs.
+    pub desktop: Desktop,
     /// Deprecated or ignored variables that were seen; each is warned about once.
     pub warnings: Vec<String>,
     /// Fail point that ends the process (crash tests).
@@ -297,6 +301,7 @@ impl Config {
             otlp_endpoint: from.otlp_endpoint()?,
             own_binary: inputs.own_binary.clone(),
             search_path: from.search_path(),
+            desktop: from.desktop(),
             failpoint: from.failpoint(),
             warnings: from.warnings(),
             shown: from.shown(),

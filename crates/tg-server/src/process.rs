@@ -216,6 +216,30 @@ pub fn spawn(spawn: &Spawn) -> io::Result<tokio::process::Child> {
         .spawn()
 }
 
+/// Starts a program of the user that goes on without us: in a process group of its own, with this
+/// environment alone and no stream open.
+///
+/// # Errors
+/// When the program cannot be started.
+#[expect(clippy::disallowed_methods, reason = "the one place that starts processes")]
+pub fn spawn_apart(
+    line: &[OsString],
+    environment: &[(String, String)],
+    directory: &Path,
+) -> io::Result<tokio::process::Child> {
+    let (program, arguments) = split(line)?;
+    tokio::process::Command::new(program)
+        .args(arguments)
+        .env_clear()
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .current_dir(directory)
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+}
+
 /// Starts a process below a single-threaded helper of ours: environment, standard output and
 /// standard error are handed on, standard input is a pipe.
 ///

@@ -1,15 +1,10 @@
 //! `serve`: the API over HTTP, and a worker for the queue. One process per state directory; it says that
 //! it serves only when it does. What can be reached from outside needs a token that somebody chose.
 
-use std::{
-    collections::BTreeMap,
-    fs::{self, File, OpenOptions, TryLockError},
-    io::{self, Read, Seek, Write},
-    net::SocketAddr,
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+mod browser;
+mod marks;
+
+use std::{collections::BTreeMap, convert::Infallible, io, net::SocketAddr, time::Duration};
 
 use clap::Args;
 use serde_json::json;
@@ -27,6 +22,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use self::marks::{UrlFile, lock};
 use super::{CliError, ErrorKind, Global, access, doctor::engines};
 use crate::{
     output::Output,
@@ -45,6 +41,10 @@ pub struct ServeArgs {
     /// Serve only; work nothing.
     #[arg(long)]
     no_worker: bool,
+    /// Open a login link in the browser: the one that `BROWSER` names, else the desktop's. Others on this
+    /// machine may see the link on its command line; it works once.
+    #[arg(long)]
+    open: bool,
 }
 
 /// Time between two looks at the engines.
@@ -68,7 +68,7 @@ pub async fn run(global: &Global, args: ServeArgs, output: &Output) -> Result<()
     let stop = CancellationToken::new();
     let facts = Facts::default();
     let (admin, is_first_start) = access::admin_token(&app.config)?;
-    let link = if is_first_start {
+    let link = if is_first_start || args.open {
         Some(access::make_link(&app, &place(&app.config, address)).await?)
     } else {
         None
@@ -84,7 +84,16 @@ pub async fn run(global: &Global, args: ServeArgs, output: &Output) -> Result<()
 
     let url = UrlFile::write(&app.config.home.serve_url(), &format!("http://{}", reachable(address)))?;
     announce(&url, link.as_deref(), &app.config, worker.is_some(), output);
-    let ended = until_stopped(&stop, server, worker, signals, output).await;
+    let opened = async {
+        if let Some(link) = link.as_deref().filter(|_| args.open) {
+            browser::open(&app.config, link, output).await;
+        }
+        std::future::pending::<Infallible>().await
+    };
+    let ended = tokio::select! {
+        ended = until_stopped(&stop, server, worker, signals, output) => ended,
+        never = opened => match never {},
+    };
     trace::flush().await;
     drop(url);
     ended
@@ -238,58 +247,6 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
                 .hint("choose another address or port with --host and --port")
         }
     })
-}
-
-/// Takes the lock of the state directory; it is held as long as the file stays open.
-fn lock(path: &Path) -> Result<File, CliError> {
-    let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
-    let mut file =
-        open.map_err(|error| CliError::failed(format!("cannot open {}: {error}", path.display())))?;
-    match file.try_lock() {
-        Ok(()) => {
-            let written = file
-                .set_len(0)
-                .and_then(|()| file.rewind())
-                .and_then(|()| write!(file, "{}", std::process::id()));
-            written.map_err(|error| CliError::failed(format!("cannot write {}: {error}", path.display())))?;
-            Ok(file)
-        }
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            let holder = match file.read_to_string(&mut holder) {
-                Ok(_) if !holder.is_empty() => format!(" (process {holder})"),
-                Ok(_) | Err(_) => String::new(),
-            };
-            Err(CliError::failed(format!("another `serve`{holder} uses this state directory already"))
-                .hint("use that one, or name another state directory with --home"))
-        }
-        Err(TryLockError::Error(error)) => {
-            Err(CliError::failed(format!("cannot lock {}: {error}", path.display())))
-        }
-    }
-}
-
-/// The address of this server, written where clients look for it; removed at the end.
-struct UrlFile {
-    path: PathBuf,
-    url: String,
-}
-
-impl UrlFile {
-    fn write(path: &Path, url: &str) -> Result<Self, CliError> {
-        let open = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
-        open.and_then(|mut file| writeln!(file, "{url}"))
-            .map_err(|error| CliError::failed(format!("cannot write {}: {error}", path.display())))?;
-        Ok(Self { path: path.to_owned(), url: url.to_owned() })
-    }
-}
-
-impl Drop for UrlFile {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_file(&self.path) {
-            tracing::warn!(%error, path = %self.path.display(), "the address file stays behind");
-        }
-    }
 }
 
 /// Keeps the engine checks of `/ready` fresh, so that no request starts a process.

@@ -1,6 +1,7 @@
 //! The door of the real binary: what it starts with, what it tells its owner, and that no secret is left
 //! anywhere but in the file that is for it.
 
+mod browser;
 mod greedy;
 
 use std::{
@@ -183,8 +184,8 @@ fn a_link_signs_in_once_and_a_rotated_token_ends_everything() {
 #[test]
 fn no_secret_is_left_in_state_directory_or_log() {
     let mut env = TestEnv::new();
-    env.set("TASKSGODZILLA_LOG_LEVEL", "trace");
-    let server = serve(&env, &[]);
+    env.set("TASKSGODZILLA_LOG_LEVEL", "trace").set("BROWSER", "true");
+    let server = serve(&env, &["--open"]);
     let admin = fs::read_to_string(env.home().join("token")).unwrap().trim().to_owned();
     let json = "Content-Type: application/json".to_owned();
     let body = r#"{"name":"canary","scope":"admin"}"#;

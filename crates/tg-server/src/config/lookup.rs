@@ -32,7 +32,7 @@ impl Source {
 
 /// One pass over the inputs; remembers what it found, for `config show`.
 pub(super) struct Lookup<'a> {
-    inputs: &'a Inputs,
+    pub(super) inputs: &'a Inputs,
     file: toml::Table,
     warnings: Vec<String>,
     shown: Vec<Shown>,
