@@ -1,17 +1,24 @@
 //! Pool, transactions and migrations; with `db/dialect.rs` the only place that knows which database.
 //! Holds no business rules and no statement of a table.
 
-use std::{path::Path, str::FromStr, time::Duration};
+use std::{path::Path, str::FromStr, sync::Arc, time::Duration};
 
 use sqlx::{
-    Connection as _, PgPool, Postgres, Sqlite, SqlitePool, Transaction,
+    AssertSqlSafe, Connection as _, PgPool, Postgres, Sqlite, SqlitePool, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
 pub mod dialect;
+pub mod group;
 mod migrations;
 pub mod tally;
+pub mod timeline;
+
+use self::{
+    dialect::Spelling,
+    group::{Group, Source, Turn},
+};
 
 /// How long a statement waits for a lock before it gives up.
 const BUSY: Duration = Duration::from_secs(10);
@@ -27,15 +34,32 @@ pub enum Db {
         read: SqlitePool,
         /// The one writer.
         write: SqlitePool,
+        /// Those who share its commits.
+        group: Group,
     },
     /// Scaled out.
-    Postgres(PgPool),
+    Postgres {
+        /// Everybody's connections.
+        pool: PgPool,
+        /// Those who share commits.
+        group: Group,
+    },
 }
 
 /// A transaction on either database. Dropped without `commit` it rolls back.
 pub struct Tx {
-    driver: Driver,
-    tallies: tally::Tallies,
+    hold: Hold,
+    spelling: Spelling,
+    notes: Notes,
+    has_failed: bool,
+}
+
+/// What a transaction runs on.
+enum Hold {
+    /// One of its own.
+    Own(Driver),
+    /// A turn in one that is shared.
+    Turn(Turn),
 }
 
 /// The driver's transaction.
@@ -43,12 +67,14 @@ enum Driver {
     /// On SQLite; a writing one began IMMEDIATE.
     Sqlite(Transaction<'static, Sqlite>),
     /// On Postgres.
-    Postgres {
-        /// The driver's transaction.
-        tx: Transaction<'static, Postgres>,
-        /// It may write, and locks the rows it decides on.
-        writing: bool,
-    },
+    Postgres(Transaction<'static, Postgres>),
+}
+
+/// What a transaction writes down just before it commits.
+#[derive(Default)]
+struct Notes {
+    tallies: tally::Tallies,
+    timeline: timeline::Timeline,
 }
 
 /// Why the database could not do it.
@@ -68,6 +94,15 @@ pub enum DbError {
     /// Migrations failed.
     #[error("cannot migrate the database: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
+    /// A chain of events is not where it was, although it was locked.
+    #[error("event chain {0} moved while it was locked")]
+    Chain(i64),
+    /// The transaction was taken back, because something in it had failed before.
+    #[error("the transaction was taken back because something in it had failed")]
+    Undone,
+    /// The commit that several transactions shared failed.
+    #[error(transparent)]
+    Together(Arc<DbError>),
     /// The driver failed.
     #[error("database: {0}")]
     Sqlx(#[from] sqlx::Error),
@@ -86,7 +121,8 @@ impl DbError {
                 let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
                 code.is_some_and(|code| code == "55P03")
             }
-            Self::Url(_) | Self::Newer { .. } | Self::Migrate(_) => false,
+            Self::Together(error) => error.is_lock_timeout(),
+            Self::Url(_) | Self::Newer { .. } | Self::Migrate(_) | Self::Chain(_) | Self::Undone => false,
         }
     }
 }
@@ -114,55 +150,143 @@ impl Db {
         migrations::run(self).await
     }
 
-    /// Begins a writing transaction.
+    /// Begins a writing transaction. On SQLite it shares its commit with those who wait to write, as
+    /// there is one writer.
     pub async fn begin(&self) -> Result<Tx, DbError> {
-        Ok(match self {
-            // A transaction that reads first and upgrades later is refused at once when another one
-            // wrote in between, whatever the busy timeout says; so the write lock is taken first.
-            Self::Sqlite { write, .. } => Driver::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?).into(),
-            Self::Postgres(pool) => Driver::Postgres { tx: pool.begin().await?, writing: true }.into(),
-        })
+        match self {
+            Self::Sqlite { .. } => self.begin_together().await,
+            Self::Postgres { pool, .. } => {
+                Ok(Tx::own(Driver::Postgres(pool.begin().await?), Notes::default()))
+            }
+        }
+    }
+
+    /// Begins a writing transaction that shares its commit with others of this process on either
+    /// database: for small changes that come in numbers. What is read in it may not be committed yet;
+    /// who answers with a refusal waits for [`Self::settled`] first.
+    pub async fn begin_together(&self) -> Result<Tx, DbError> {
+        let mut turn = Box::pin(self.group().turn()).await?;
+        let spelling = turn.driver().spelling();
+        Ok(Tx { hold: Hold::Turn(turn), spelling, notes: Notes::default(), has_failed: false })
+    }
+
+    /// How many shared transactions failed so far: what [`Self::settled`] compares with.
+    pub fn failures(&self) -> u64 {
+        self.group().failures()
+    }
+
+    /// Waits until whatever this process has changed is committed. `before` is [`Self::failures`] from
+    /// before the reads that matter: an error says that they may have seen what was taken back.
+    pub async fn settled(&self, before: u64) -> Result<(), DbError> {
+        self.begin_together().await?.commit().await?;
+        if self.failures() == before { Ok(()) } else { Err(DbError::Undone) }
     }
 
     /// Begins a reading transaction: one snapshot, no writes.
     pub async fn read(&self) -> Result<Tx, DbError> {
         Ok(match self {
-            Self::Sqlite { read, .. } => Driver::Sqlite(read.begin().await?).into(),
-            Self::Postgres(pool) => Driver::Postgres {
-                tx: pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?,
-                writing: false,
+            Self::Sqlite { read, .. } => Tx::own(Driver::Sqlite(read.begin().await?), Notes::default()),
+            Self::Postgres { pool, .. } => {
+                let tx = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+                let own = Tx::own(Driver::Postgres(tx), Notes::default());
+                Tx { spelling: Spelling::PostgresReading, ..own }
             }
-            .into(),
         })
+    }
+
+    fn group(&self) -> &Group {
+        match self {
+            Self::Sqlite { group, .. } | Self::Postgres { group, .. } => group,
+        }
     }
 
     /// Closes all connections; waits for those in use.
     pub async fn close(&self) {
         match self {
-            Self::Sqlite { read, write } => {
+            Self::Sqlite { read, write, .. } => {
                 read.close().await;
                 write.close().await;
             }
-            Self::Postgres(pool) => pool.close().await,
+            Self::Postgres { pool, .. } => pool.close().await,
         }
     }
 }
 
-impl From<Driver> for Tx {
-    fn from(driver: Driver) -> Self {
-        Self { driver, tallies: tally::Tallies::default() }
+impl Source {
+    /// Begins a transaction that will be shared.
+    async fn begin(&self) -> Result<Driver, DbError> {
+        Ok(match self {
+            // A transaction that reads first and upgrades later is refused at once when another one
+            // wrote in between, whatever the busy timeout says; so the write lock is taken first.
+            Self::Sqlite(write) => Driver::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
+            // Many wait for whoever waits for a lock in here.
+            Self::Postgres(pool) => {
+                Driver::Postgres(pool.begin_with("BEGIN; SET LOCAL lock_timeout = '2s'").await?)
+            }
+        })
+    }
+}
+
+impl Driver {
+    const fn spelling(&self) -> Spelling {
+        match self {
+            Self::Sqlite(_) => Spelling::Sqlite,
+            Self::Postgres(_) => Spelling::PostgresWriting,
+        }
+    }
+
+    /// Runs a text of ours that has no arguments and is not worth preparing.
+    async fn raw(&mut self, text: String) -> Result<(), sqlx::Error> {
+        let text = sqlx::raw_sql(AssertSqlSafe(text));
+        match self {
+            Self::Sqlite(tx) => text.execute(&mut **tx).await.map(drop),
+            Self::Postgres(tx) => text.execute(&mut **tx).await.map(drop),
+        }
     }
 }
 
 impl Tx {
-    /// Writes what was counted, and commits.
-    pub async fn commit(mut self) -> Result<(), DbError> {
+    /// A transaction of its own.
+    fn own(driver: Driver, notes: Notes) -> Self {
+        let spelling = driver.spelling();
+        Self { hold: Hold::Own(driver), spelling, notes, has_failed: false }
+    }
+
+    fn driver(&mut self) -> &mut Driver {
+        match &mut self.hold {
+            Hold::Own(driver) => driver,
+            Hold::Turn(turn) => turn.driver(),
+        }
+    }
+
+    /// Writes what was noted, and commits.
+    pub async fn commit(self) -> Result<(), DbError> {
+        if self.has_failed {
+            return Err(DbError::Undone);
+        }
+        match self.hold {
+            Hold::Turn(turn) => turn.commit(self.notes).await,
+            Hold::Own(_) => self.close().await,
+        }
+    }
+
+    /// Commits a transaction of its own.
+    async fn close(mut self) -> Result<(), DbError> {
         self.write_tallies().await?;
-        match self.driver {
-            Driver::Sqlite(tx) => tx.commit().await?,
-            Driver::Postgres { tx, .. } => tx.commit().await?,
+        self.write_timeline().await?;
+        match self.hold {
+            Hold::Own(Driver::Sqlite(tx)) => tx.commit().await?,
+            Hold::Own(Driver::Postgres(tx)) => tx.commit().await?,
+            Hold::Turn(_) => return Err(DbError::Undone),
         }
         Ok(())
+    }
+}
+
+impl Notes {
+    fn add(&mut self, other: Self) {
+        self.tallies.add_all(other.tallies);
+        self.timeline.add(other.timeline);
     }
 }
 
@@ -191,12 +315,13 @@ async fn open_sqlite(path: &str, readers: u32) -> Result<Db, DbError> {
         .idle_timeout(None)
         .connect_with(options.clone())
         .await?;
+    let group = Group::new(Source::Sqlite(write.clone()));
     let read = sqlite_pool()
         .max_connections(readers)
         .acquire_timeout(ACQUIRE)
         .max_lifetime(None)
         .connect_lazy_with(options.pragma("query_only", "ON"));
-    Ok(Db::Sqlite { read, write })
+    Ok(Db::Sqlite { read, write, group })
 }
 
 /// SQLite rolls a transaction back by itself when the disk is full, and the driver goes on counting
@@ -214,5 +339,6 @@ async fn open_postgres(url: &str, pool: u32) -> Result<Db, DbError> {
     ]);
     let pool =
         PgPoolOptions::new().max_connections(pool).acquire_timeout(ACQUIRE).connect_with(options).await?;
-    Ok(Db::Postgres(pool))
+    let group = Group::new(Source::Postgres(pool.clone()));
+    Ok(Db::Postgres { pool, group })
 }

@@ -123,7 +123,7 @@ async fn write(
             Some((_, id)) => event.clone().with("job_id", id.to_string()),
             None => event.clone(),
         };
-        event::append(tx, &context, &event, now).await?;
+        event::append(tx, &context, &event, now);
         if let Some(verdict) = verdict(event.kind) {
             tx.count(&QA_VERDICTS, &[("verdict", verdict)], 1);
         }

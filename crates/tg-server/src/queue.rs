@@ -248,7 +248,7 @@ async fn discard(tx: &mut Tx, row: &Record, now: i64) -> Result<(), StoreError> 
         ..event::Context::default()
     };
     let event = Event::run(EventKind::UnknownJob).with("job_type", kind);
-    event::append(tx, &context, &event, now).await?;
+    event::append(tx, &context, &event, now);
     Ok(())
 }
 

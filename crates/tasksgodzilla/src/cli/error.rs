@@ -102,7 +102,12 @@ impl From<DbError> for CliError {
         }
         match error {
             DbError::Url(_) => Self::new(ErrorKind::Config, format!("TASKSGODZILLA_DB_URL: {text}")),
-            DbError::Newer { .. } | DbError::Migrate(_) | DbError::Sqlx(_) => Self::internal(text)
+            DbError::Newer { .. }
+            | DbError::Migrate(_)
+            | DbError::Chain(_)
+            | DbError::Undone
+            | DbError::Together(_)
+            | DbError::Sqlx(_) => Self::internal(text)
                 .hint("check that the database file or server is there, writable and has disk space"),
         }
     }

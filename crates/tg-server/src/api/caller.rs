@@ -1,7 +1,7 @@
 //! Who sent the request that a handler answers, and what the request said beside its body. Made by the
 //! gate; a handler only reads it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::{
     extract::FromRequestParts,
@@ -36,6 +36,8 @@ pub struct Called {
     pub if_match: Option<String>,
     /// `If-None-Match`.
     pub if_none_match: Option<String>,
+    /// Set when the handler began a change: failures of shared commits that the database knew then.
+    pub began: OnceLock<u64>,
 }
 
 /// An `Idempotency-Key` and what it was sent with.

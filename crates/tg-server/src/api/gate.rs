@@ -2,7 +2,7 @@
 //! cap and the deadline of its body, the deadline of its answer, and the headers every answer carries.
 //! Knows no resource.
 
-use std::{panic::AssertUnwindSafe, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::OnceLock, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -17,7 +17,9 @@ use tokio::time::{Instant, timeout};
 use tracing::Instrument as _;
 
 use super::{
-    Door, auth,
+    Door,
+    answer::REPLAYED,
+    auth,
     caller::{Called, Caller, Key},
     error::{ApiError, Refusal},
     observe::Told,
@@ -46,7 +48,7 @@ pub async fn gate(State(door): State<Door>, request: Request, next: Next) -> Res
     let told = Told::new(&request, &request_id, template);
     let answered = async {
         match enter(&door, request, &request_id, template).await {
-            Ok(request) => answer(request, next).await,
+            Ok(request) => answer(settled(&door, request, next)).await,
             Err(error) => error.into_response(),
         }
     };
@@ -95,6 +97,7 @@ async fn enter(door: &Door, request: Request, request_id: &str, template: &str) 
             key: key.map(|key| Key { key, body_sha256: sha256_hex(&body) }),
             if_match: text(header::IF_MATCH),
             if_none_match: text(header::IF_NONE_MATCH),
+            began: OnceLock::new(),
         };
         parts.extensions.insert(Caller::new(called));
     }
@@ -109,14 +112,30 @@ fn key_text(value: &HeaderValue) -> Result<String, ApiError> {
 }
 
 /// Lets the handler answer. A panic in it is a 500 that tells nothing of it.
-async fn answer(request: Request, next: Next) -> Response {
-    match timeout(ANSWER_TIME, AssertUnwindSafe(next.run(request)).catch_unwind()).await {
+async fn answer(told: impl Future<Output = Response>) -> Response {
+    match timeout(ANSWER_TIME, AssertUnwindSafe(told).catch_unwind()).await {
         Ok(Ok(response)) => response,
         Ok(Err(_)) => {
             tracing::error!("a request was given up: its handler panicked");
             ApiError::Internal.into_response()
         }
         Err(_) => ApiError::Timeout.into_response(),
+    }
+}
+
+/// What the handler answers. What was told after a look at others' changes, a refusal or an answer from
+/// before, waits until they are committed; a change of its own has waited already.
+async fn settled(door: &Door, request: Request, next: Next) -> Response {
+    let caller = request.extensions().get::<Caller>().cloned();
+    let response = next.run(request).await;
+    let looked = caller.as_ref().and_then(|caller| caller.called().began.get());
+    let is_own = response.status().is_success() && !response.headers().contains_key(REPLAYED);
+    match looked.filter(|_| !is_own) {
+        None => response,
+        Some(before) => match door.app.db.settled(*before).await {
+            Ok(()) => response,
+            Err(error) => ApiError::from(error).into_response(),
+        },
     }
 }
 
@@ -177,7 +196,9 @@ mod tests {
         async fn broken() -> &'static str {
             panic!("hunter2 is inside")
         }
-        let router = Router::new().route("/", get(broken)).layer(middleware::from_fn(answer));
+        let router = Router::new()
+            .route("/", get(broken))
+            .layer(middleware::from_fn(|request, next: Next| answer(next.run(request))));
         let request = Request::builder().uri("/").body(Body::empty()).unwrap();
         let mut response = router.oneshot(request).await.unwrap();
         assert_eq!(response.status(), 500);

@@ -86,7 +86,7 @@ async fn create(
     let event = Event::run(EventKind::ProjectCreated)
         .with("name", row.name.as_str())
         .with("git_url", row.git_url.as_str());
-    write.event(Some(project.id), None, &event).await?;
+    write.event(Some(project.id), None, &event);
     for (key, value) in secrets {
         secrets::keep(&door.app, &mut write, project.id, &key, &value).await?;
         project.secrets_set.push(key.to_string());
@@ -128,7 +128,7 @@ async fn change(
     let now = write.now();
     let stored = store::project::set(write.tx(), &changed, now).await?;
     let event = Event::run(EventKind::ProjectUpdated).with("fields", fields);
-    write.event(Some(stored.id), None, &event).await?;
+    write.event(Some(stored.id), None, &event);
     write.done(&ProjectOut::from(&stored)).await
 }
 
@@ -157,6 +157,6 @@ async fn archive(
     }
     let now = write.now();
     store::project::archive(write.tx(), project.id, now).await?;
-    write.event(Some(project.id), None, &Event::run(EventKind::ProjectArchived)).await?;
+    write.event(Some(project.id), None, &Event::run(EventKind::ProjectArchived));
     write.gone().await
 }

@@ -115,8 +115,8 @@ async fn create(
         sandbox_off: door.app.config.sandbox_off,
     };
     let now = write.now();
-    let run = store::protocol::insert(write.tx(), &row, now).await.map_err(taken)?;
-    write.event(Some(project.id), Some(run.id), &created(&run, new.status)).await?;
+    let run = store::protocol::insert_in_held(write.tx(), &row, now).await.map_err(taken)?;
+    write.event(Some(project.id), Some(run.id), &created(&run, new.status));
     write.created(&format!("/protocols/{}", run.id), &ProtocolRunOut::from(&run)).await
 }
 
@@ -184,7 +184,7 @@ async fn change(
     };
     let mut stored = store::protocol::change(write.tx(), run, by_hand, now).await?;
     let event = Event::run(EventKind::ProtocolUpdated).with("fields", fields);
-    write.event(Some(current.project_id), Some(run), &event).await?;
+    write.event(Some(current.project_id), Some(run), &event);
     if to.auto_advance && !current.auto_advance {
         write.advance(run, Signal::WalkOn { source: Source::AutoAdvance }).await?;
         stored = store::protocol::load(write.tx(), caller.scope(), run).await?;
@@ -247,7 +247,7 @@ async fn archive(
     let now = write.now();
     store::protocol::archive(write.tx(), run.id, now).await?;
     let event = Event::run(EventKind::ProtocolUpdated).with("fields", ["archived_at"].as_slice());
-    write.event(Some(run.project_id), Some(run.id), &event).await?;
+    write.event(Some(run.project_id), Some(run.id), &event);
     write.gone().await
 }
 

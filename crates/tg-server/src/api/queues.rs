@@ -54,7 +54,7 @@ async fn stats(State(door): State<Door>, caller: Caller) -> Result<One, ApiError
     let counts = queue::counts(&mut tx, caller.scope()).await?;
     let backend = match &door.app.db {
         Db::Sqlite { .. } => "sqlite",
-        Db::Postgres(_) => "postgres",
+        Db::Postgres { .. } => "postgres",
     };
     let default = QueueCounts {
         queued: counts.queued,

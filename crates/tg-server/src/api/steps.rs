@@ -95,7 +95,7 @@ async fn add(
     let spec_hash = spec::add_step(&mut config, &new, &options).map_err(|error| no_entry(&run, &error))?;
     keep_spec(&door, &mut write, &run, config.unwrap_or_default(), &spec_hash).await?;
     let event = created(&step, new.status).with("spec_hash", spec_hash);
-    write.event(Some(run.project_id), Some(run.id), &event).await?;
+    write.event(Some(run.project_id), Some(run.id), &event);
     write.created(&format!("/steps/{}", step.id), &StepRunOut::from(&step)).await
 }
 
@@ -202,7 +202,7 @@ async fn change(
         .with("step_name", stored.step_name.as_str())
         .with("fields", fields)
         .with_some("spec_hash", spec_hash.as_ref());
-    write.event(Some(run.project_id), Some(run.id), &event).await?;
+    write.event(Some(run.project_id), Some(run.id), &event);
     write.done(&StepRunOut::from(&stored)).await
 }
 

@@ -94,7 +94,7 @@ async fn create(
     let now = write.now();
     let row = store::token::NewToken { name, scope, is_project_token: false, expires_at };
     let token = store::token::insert(write.tx(), &row, &fresh.stored, now).await.map_err(taken)?;
-    tell(&mut write, EventKind::TokenCreated, &token).await?;
+    tell(&mut write, EventKind::TokenCreated, &token);
     let kept = token.shown();
     let shown = with_text(&token, &fresh);
     write.created_secret(&format!("/tokens/{}", token.id), &shown, &kept).await
@@ -118,7 +118,7 @@ async fn revoke(State(door): State<Door>, caller: Caller, Path(id): Path<i64>) -
     let mut write = door.write(&caller).await?;
     let now = write.now();
     let token = store::token::revoke(write.tx(), caller.scope(), id, now).await?;
-    tell(&mut write, EventKind::TokenRevoked, &token).await?;
+    tell(&mut write, EventKind::TokenRevoked, &token);
     write.gone().await
 }
 
@@ -136,8 +136,8 @@ async fn rotate(State(door): State<Door>, caller: Caller, Path(id): Path<i64>) -
     if token.is_expired(write.now()) {
         return Err(ApiError::conflict("token_expired", "the token has expired; create another one"));
     }
-    tell(&mut write, EventKind::TokenRevoked, &token).await?;
-    tell(&mut write, EventKind::TokenCreated, &token).await?;
+    tell(&mut write, EventKind::TokenRevoked, &token);
+    tell(&mut write, EventKind::TokenCreated, &token);
     let kept = token.shown();
     let shown = with_text(&token, &fresh);
     write.done_secret(&shown, &kept).await
@@ -160,18 +160,18 @@ async fn rotate_of_project(
     let project = store::project::load(write.tx(), caller.scope(), ProjectId(id)).await?.id;
     let now = write.now();
     let token = store::token::replace_of_project(write.tx(), project, &fresh.stored, now).await?;
-    write.event(Some(project), None, &Event::run(EventKind::ProjectTokenRotated)).await?;
+    write.event(Some(project), None, &Event::run(EventKind::ProjectTokenRotated));
     let kept = ProjectTokenOut { token: None, prefix: token.prefix.clone() };
     let shown = ProjectTokenOut { token: Some(fresh.text.expose().clone()), ..kept.clone() };
     write.created_secret(&format!("/tokens/{}", token.id), &shown, &kept).await
 }
 
 /// Writes what became of a token: into the timeline of its project, or into that of the server.
-async fn tell(write: &mut Write<'_>, kind: EventKind, token: &Token) -> Result<(), ApiError> {
+fn tell(write: &mut Write<'_>, kind: EventKind, token: &Token) {
     let event = Event::run(kind)
         .with("name", token.name.as_str())
         .with("scope", store::token::word(token.scope).as_str());
-    write.event(token.scope.project(), None, &event).await
+    write.event(token.scope.project(), None, &event);
 }
 
 fn with_text(token: &Token, fresh: &Fresh) -> TokenOut {

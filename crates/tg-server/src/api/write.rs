@@ -29,7 +29,8 @@ pub struct Write<'a> {
 impl Door {
     /// Begins a change. A request whose key was answered before ends here with that answer.
     pub async fn write<'a>(&'a self, caller: &'a Caller) -> Result<Write<'a>, ApiError> {
-        let mut tx = self.app.db.begin().await?;
+        caller.called().began.get_or_init(|| self.app.db.failures());
+        let mut tx = self.app.db.begin_together().await?;
         if let Some(subject) = subject(caller) {
             let claimed = idempotency::claim(&mut tx, &subject, self.app.clock.now()).await;
             match claimed.map_err(in_progress)? {
@@ -88,12 +89,7 @@ impl Write<'_> {
     }
 
     /// Appends an event that the caller caused.
-    pub async fn event(
-        &mut self,
-        project: Option<ProjectId>,
-        run: Option<RunId>,
-        event: &Event,
-    ) -> Result<(), ApiError> {
+    pub fn event(&mut self, project: Option<ProjectId>, run: Option<RunId>, event: &Event) {
         let context = Context {
             project,
             run,
@@ -102,8 +98,7 @@ impl Write<'_> {
             job_id: None,
         };
         let now = self.now();
-        event::append(&mut self.tx, &context, event, now).await?;
-        Ok(())
+        event::append(&mut self.tx, &context, event, now);
     }
 
     /// Sends a signal for a run on behalf of the caller.

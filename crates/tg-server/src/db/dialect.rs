@@ -6,7 +6,7 @@
 
 use sqlx::{Row as _, postgres::PgRow, sqlite::SqliteRow};
 
-use super::{Driver, Tx};
+use super::{Driver, Hold, Tx};
 
 /// A value bound to a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +91,10 @@ impl From<PgRow> for Row {
     }
 }
 
+fn rows<R: Into<Row>>(rows: Vec<R>) -> Vec<Row> {
+    rows.into_iter().map(Into::into).collect()
+}
+
 impl Row {
     /// Reads a BIGINT column.
     pub fn int(&self, column: &str) -> Result<Option<i64>, sqlx::Error> {
@@ -130,13 +134,13 @@ pub(crate) use statements;
 /// Runs the same expression on whichever driver the transaction belongs to.
 macro_rules! on {
     ($tx:expr, $connection:ident, $query:ident($sql:expr, $args:expr) => $body:expr) => {
-        match &mut $tx.driver {
+        match $tx.driver() {
             Driver::Sqlite(tx) => {
                 let $connection = &mut **tx;
                 let $query = bound!(sqlx::Sqlite, $sql, $args);
                 $body
             }
-            Driver::Postgres { tx, .. } => {
+            Driver::Postgres(tx) => {
                 let $connection = &mut **tx;
                 let $query = bound!(sqlx::Postgres, $sql, $args);
                 $body
@@ -152,6 +156,17 @@ macro_rules! bound {
             Arg::Text(value) => query.bind(value),
         })
     };
+}
+
+/// Which database a transaction is on, and what it must do about rows that others change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spelling {
+    /// One writer.
+    Sqlite,
+    /// A snapshot that writes nothing.
+    PostgresReading,
+    /// Many writers, who lock rows by name.
+    PostgresWriting,
 }
 
 mod sql {
@@ -183,12 +198,33 @@ impl Serial {
     }
 }
 
+impl Driver {
+    /// Whether this error undid no more than its statement, so that the transaction goes on.
+    fn undid_statement(&self, error: &sqlx::Error) -> bool {
+        match self {
+            // A broken constraint. SQLite itself takes all back for some others, a full disk among them.
+            Self::Sqlite(_) => {
+                let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+                code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xff == 19)
+            }
+            Self::Postgres(_) => false,
+        }
+    }
+
+    /// Whether this error undid no more than what came after the last savepoint, once it is gone back to.
+    pub(super) fn undid_turn(&self, error: &sqlx::Error) -> bool {
+        match self {
+            Self::Sqlite(_) => self.undid_statement(error),
+            Self::Postgres(_) => error.as_database_error().is_some(),
+        }
+    }
+}
+
 impl Tx {
     /// Every row of a query.
     pub(crate) async fn all(&mut self, sql: &'static str, args: Vec<Arg>) -> Result<Vec<Row>, sqlx::Error> {
-        on!(self, connection, query(sql, args) => {
-            Ok(query.fetch_all(connection).await?.into_iter().map(Row::from).collect())
-        })
+        let found = on!(self, connection, query(sql, args) => query.fetch_all(connection).await.map(rows));
+        self.noted(found)
     }
 
     /// The first row of a query, if any.
@@ -197,23 +233,36 @@ impl Tx {
         sql: &'static str,
         args: Vec<Arg>,
     ) -> Result<Option<Row>, sqlx::Error> {
-        on!(self, connection, query(sql, args) => {
-            Ok(query.fetch_optional(connection).await?.map(Row::from))
-        })
+        let found = on!(self, connection, query(sql, args) => {
+            query.fetch_optional(connection).await.map(|row| row.map(Row::from))
+        });
+        self.noted(found)
     }
 
     /// Runs a statement; the number of rows it touched.
     pub(crate) async fn execute(&mut self, sql: &'static str, args: Vec<Arg>) -> Result<u64, sqlx::Error> {
-        on!(self, connection, query(sql, args) => {
-            Ok(query.execute(connection).await?.rows_affected())
-        })
+        let done = on!(self, connection, query(sql, args) => {
+            query.execute(connection).await.map(|done| done.rows_affected())
+        });
+        self.noted(done)
+    }
+
+    /// Remembers an error that the transaction cannot go on from.
+    fn noted<T>(&mut self, outcome: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+        if let Err(error) = &outcome {
+            self.has_failed |= !self.driver().undid_statement(error);
+            if let Hold::Turn(turn) = &mut self.hold {
+                turn.failed(error);
+            }
+        }
+        outcome
     }
 
     /// Which of two texts belongs to this database.
     pub(crate) const fn pick(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {
-        match self.driver {
-            Driver::Sqlite(_) => sqlite,
-            Driver::Postgres { .. } => postgres,
+        match self.spelling {
+            Spelling::Sqlite => sqlite,
+            Spelling::PostgresReading | Spelling::PostgresWriting => postgres,
         }
     }
 
@@ -225,7 +274,7 @@ impl Tx {
 
     /// A writing transaction on Postgres, where rows must be locked by name.
     pub(crate) const fn locks_rows(&self) -> bool {
-        matches!(self.driver, Driver::Postgres { writing: true, .. })
+        matches!(self.spelling, Spelling::PostgresWriting)
     }
 
     /// The database's clock in milliseconds since the epoch, UTC.

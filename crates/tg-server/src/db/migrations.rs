@@ -44,7 +44,7 @@ pub(super) async fn run(db: &Db) -> Result<(), DbError> {
             migrator(false).run_direct(None, &mut *tx, false).await.map_err(explain)?;
             tx.commit().await?;
         }
-        Db::Postgres(pool) => {
+        Db::Postgres { pool, .. } => {
             // The lock belongs to the session. Closing the connection frees it, also after a failure.
             let mut connection = pool.acquire().await?.detach();
             let outcome = migrator(true).run_direct(None, &mut connection, false).await;

@@ -47,7 +47,7 @@ impl Tx {
     /// Adds to a counter, if there is anything to add.
     pub fn count(&mut self, family: &'static Family, labels: &[(&'static str, &str)], amount: i64) {
         if amount > 0 {
-            self.tallies.add((family.name, written(labels), ""), amount);
+            self.notes.tallies.add((family.name, written(labels), ""), amount);
         }
     }
 
@@ -60,13 +60,13 @@ impl Tx {
             let seconds = millis as f64 / 1000.0;
             family.bounds.iter().find(|(bound, _)| seconds <= *bound).map_or("+Inf", |(_, word)| *word)
         });
-        self.tallies.add((family.name, written(labels), bucket), millis.unwrap_or_default());
+        self.notes.tallies.add((family.name, written(labels), bucket), millis.unwrap_or_default());
     }
 
     /// Writes what was counted; the last statements of a transaction.
     pub(super) async fn write_tallies(&mut self) -> Result<(), DbError> {
         let mut counted = Tallies::default();
-        for ((name, labels, bucket), (count, total)) in std::mem::take(&mut self.tallies.0) {
+        for ((name, labels, bucket), (count, total)) in std::mem::take(&mut self.notes.tallies.0) {
             let labels = self.bounded(name, labels, bucket).await?;
             let sum = counted.0.entry((name, labels, bucket)).or_default();
             *sum = (sum.0 + count, sum.1.saturating_add(total));
@@ -97,6 +97,14 @@ impl Tx {
 }
 
 impl Tallies {
+    /// Adds what another transaction counted.
+    pub(super) fn add_all(&mut self, other: Self) {
+        for (key, (count, total)) in other.0 {
+            let sum = self.0.entry(key).or_default();
+            *sum = (sum.0 + count, sum.1.saturating_add(total));
+        }
+    }
+
     fn add(&mut self, key: Key, amount: i64) {
         let sum = self.0.entry(key).or_default();
         *sum = (sum.0 + 1, sum.1.saturating_add(amount));

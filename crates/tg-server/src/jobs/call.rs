@@ -334,7 +334,7 @@ async fn begin(attempt: &Attempt<'_>, chosen: &Chosen, ask: &Ask<'_>, id: &CallI
     if in_force != Some(chosen.confinement) {
         store::protocol::set_confinement(&mut tx, lease, subject.run.id, chosen.confinement, now).await?;
         if let Some(event) = unconfined(app, subject, chosen) {
-            store::event::append(&mut tx, &context(lease, subject), &event, now).await?;
+            store::event::append(&mut tx, &context(lease, subject), &event, now);
         }
     }
     if let Some(from) = &chosen.fallback_of {
@@ -342,7 +342,7 @@ async fn begin(attempt: &Attempt<'_>, chosen: &Chosen, ask: &Ask<'_>, id: &CallI
             .with("from", from.clone())
             .with("to", chosen.model.clone())
             .with("error_category", ErrorCategory::Codex.as_str());
-        store::event::append(&mut tx, &context(lease, subject), &event, now).await?;
+        store::event::append(&mut tx, &context(lease, subject), &event, now);
     }
     tally_begin(&mut tx, chosen, ask);
     store::call::start(&mut tx, lease, &row, now).await?;
@@ -397,7 +397,7 @@ pub async fn tell(attempt: &Attempt<'_>, events: &[Event]) -> Result<(), JobErro
     let mut tx = app.db.begin().await?;
     crate::queue::check(&mut tx, lease).await?;
     for event in events {
-        store::event::append(&mut tx, &context(lease, subject), event, app.clock.now()).await?;
+        store::event::append(&mut tx, &context(lease, subject), event, app.clock.now());
     }
     tx.commit().await?;
     app.wake.told();

@@ -227,7 +227,7 @@ async fn begin(
     let now = app.clock.now();
     let mut tx = app.db.begin().await?;
     store::step::set_started(&mut tx, lease, step.id, &start_sha, now).await?;
-    store::event::append(&mut tx, &call::context(lease, subject), &event, now).await?;
+    store::event::append(&mut tx, &call::context(lease, subject), &event, now);
     tx.commit().await?;
     app.wake.told();
     step.start_sha = Some(start_sha);

@@ -2,19 +2,17 @@
 
 use serde_json::Value;
 use tg_core::{
-    chain::{GENESIS, Head, Link, link},
     event::Event,
     ids::{ProjectId, RunId, StepId},
 };
 
-use super::{StoreError, not_found, record::Record, touched};
-use crate::db::{
-    Tx,
-    dialect::{Row, Serial, args},
-};
+use super::{StoreError, record::Record};
+use crate::db::{Tx, dialect::Row, timeline::Line};
 
 mod list;
 mod verify;
+
+const TABLE: &str = "events";
 
 pub use self::{
     list::{Filter, Key, keys, known, list, newest, since},
@@ -69,31 +67,13 @@ pub struct StoredEvent {
     pub project_name: Option<String>,
 }
 
-mod sql {
-    use crate::db::dialect::statements;
-
-    statements! {
-        NEW_CHAIN = "INSERT INTO event_chains (chain, last_project_seq, last_hash) VALUES ($1, 0, $2) \
-                     ON CONFLICT (chain) DO NOTHING";
-        HEAD = "SELECT chain, last_project_seq, last_hash FROM event_chains WHERE chain = $1";
-        HEAD_POSTGRES = "SELECT chain, last_project_seq, last_hash FROM event_chains WHERE chain = $1 FOR UPDATE";
-        MOVE_HEAD = "UPDATE event_chains SET last_project_seq = last_project_seq + 1, last_hash = $1 \
-                     WHERE chain = $2 AND last_project_seq = $3";
-        INSERT = "INSERT INTO events (chain, project_seq, project_id, protocol_run_id, step_run_id, event_type, message, \
-                  metadata, actor, created_at, hash, kind) \
-                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING seq";
-    }
-}
 #[cfg(feature = "testing")]
-pub(super) use self::{list::ALL as LIST, sql::ALL, verify::ALL as VERIFY};
+pub(super) use self::{list::ALL as LIST, verify::ALL as VERIFY};
 
-const TABLE: &str = "events";
-const CHAINS: &str = "event_chains";
-
-/// Appends one event; the chain head is locked by the transaction. `metadata.job_id` and
-/// `request_id` are filled from the context where the event does not name its own. Gives its
-/// sequence number. Values are redacted by the caller.
-pub async fn append(tx: &mut Tx, context: &Context, event: &Event, now: i64) -> Result<i64, StoreError> {
+/// Tells one event: it is appended to its chain when the transaction commits. `metadata.job_id` and
+/// `request_id` are filled from the context where the event does not name its own. Values are redacted
+/// by the caller.
+pub fn append(tx: &mut Tx, context: &Context, event: &Event, now: i64) {
     let mut event = event.clone();
     for (key, value) in [("job_id", &context.job_id), ("request_id", &context.request_id)] {
         if let Some(value) = value {
@@ -101,59 +81,17 @@ pub async fn append(tx: &mut Tx, context: &Context, event: &Event, now: i64) -> 
         }
     }
     let event = event.capped();
-    let message = event.sentence();
-    let text = Value::Object(event.metadata).to_string();
-    // The hash covers what a later reader gets back, so it is taken from the text and not from the value.
-    let metadata: Value = serde_json::from_str(&text).expect("it was written as JSON just now");
-
-    tx.serialize(Serial::Events).await?;
-    let chain = context.project.map_or(0, |id| id.0);
-    let known = head(tx, chain).await?;
-    let head = if let Some(head) = known {
-        head
-    } else {
-        // The first event of a chain; nobody else begins it, because events go one at a time.
-        tx.execute(sql::NEW_CHAIN, args![chain, GENESIS]).await?;
-        head(tx, chain).await?.ok_or_else(|| not_found(CHAINS, chain))?
-    };
-    let project_seq = head.project_seq + 1;
-    let row = Link {
-        project_seq,
+    tx.tell(Line {
         project_id: context.project.map(|id| id.0),
         protocol_run_id: context.run.map(|id| id.0),
         step_run_id: event.step.map(|id| id.0),
         event_type: event.kind.as_str(),
-        message: &message,
-        metadata: &metadata,
-        actor: context.actor.as_deref(),
+        category: event.kind.category().as_str(),
+        message: event.sentence(),
+        metadata: Value::Object(event.metadata).to_string(),
+        actor: context.actor.clone(),
         created_at: now,
-    };
-    let hash = link(&head.hash, &row);
-    let values = args![
-        chain,
-        project_seq,
-        row.project_id,
-        row.protocol_run_id,
-        row.step_run_id,
-        row.event_type,
-        row.message,
-        text,
-        row.actor,
-        now,
-        &hash,
-        event.kind.category().as_str(),
-    ];
-    let stored = tx.first(sql::INSERT, values).await?.ok_or_else(|| not_found(TABLE, project_seq))?;
-    let moved = tx.execute(sql::MOVE_HEAD, args![hash, chain, head.project_seq]).await?;
-    touched(moved, || StoreError::Conflict(format!("event chain {chain} moved while it was locked")))?;
-    Record::numbered(TABLE, "seq", stored).int("seq")
-}
-
-async fn head(tx: &mut Tx, chain: i64) -> Result<Option<Head>, StoreError> {
-    let text = tx.locking(sql::HEAD, sql::HEAD_POSTGRES);
-    let Some(row) = tx.first(text, args![chain]).await? else { return Ok(None) };
-    let row = Record::numbered(CHAINS, "chain", row);
-    Ok(Some(Head { project_seq: row.int("last_project_seq")?, hash: row.text("last_hash")? }))
+    });
 }
 
 fn read(row: Row) -> Result<StoredEvent, StoreError> {

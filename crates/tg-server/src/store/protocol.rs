@@ -139,6 +139,11 @@ const TABLE: &str = "protocol_runs";
 /// Inserts a run; a taken name is `Conflict`.
 pub async fn insert(tx: &mut Tx, new: &NewRun, now: i64) -> Result<ProtocolRun, StoreError> {
     super::project::refuse_archived(tx, new.project_id).await?;
+    insert_in_held(tx, new, now).await
+}
+
+/// As [`insert`], in a transaction that holds the project and has seen that it is not archived.
+pub async fn insert_in_held(tx: &mut Tx, new: &NewRun, now: i64) -> Result<ProtocolRun, StoreError> {
     let values = args![
         new.project_id.0,
         &new.protocol_name,

@@ -132,7 +132,7 @@ async fn again(
             request_id: lease.request_id.clone(),
             job_id: Some(lease.job_id.0.clone()),
         };
-        store::event::append(tx, &context, &event, app.clock.now()).await?;
+        store::event::append(tx, &context, &event, app.clock.now());
     }
     queue::retry(tx, lease, Duration::from_secs(delay), &error.message).await
 }

@@ -103,7 +103,7 @@ async fn dump(db: &Db) -> String {
                     }
                 }
             }
-            Db::Postgres(pool) => {
+            Db::Postgres { pool, .. } => {
                 let query = sqlx::AssertSqlSafe(format!("SELECT CAST({table} AS TEXT) AS row FROM {table}"));
                 for row in sqlx::query(query).fetch_all(pool).await.unwrap() {
                     text.push_str(&row.get::<String, _>("row"));

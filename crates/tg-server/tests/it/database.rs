@@ -106,8 +106,9 @@ pub async fn project(tx: &mut Tx, name: &str) -> Project {
     tg_server::store::project::insert(tx, &new, NOW).await.expect("a project is inserted")
 }
 
-pub async fn run(tx: &mut Tx, project: &Project, name: &str) -> ProtocolRun {
-    let new = NewRun {
+/// A run before it has an id.
+pub fn new_run(project: &Project, name: &str) -> NewRun {
+    NewRun {
         project_id: project.id,
         protocol_name: name.to_owned(),
         status: tg_core::status::FirstStatus::Pending,
@@ -117,8 +118,11 @@ pub async fn run(tx: &mut Tx, project: &Project, name: &str) -> ProtocolRun {
         base_branch: "main".to_owned(),
         description: Some("Say hello".to_owned()),
         sandbox_off: false,
-    };
-    tg_server::store::protocol::insert(tx, &new, NOW).await.expect("a run is inserted")
+    }
+}
+
+pub async fn run(tx: &mut Tx, project: &Project, name: &str) -> ProtocolRun {
+    tg_server::store::protocol::insert(tx, &new_run(project, name), NOW).await.expect("a run is inserted")
 }
 
 /// A project and a run of it, committed.
@@ -153,6 +157,6 @@ pub async fn try_raw(db: &Db, text: &str) -> Result<u64, sqlx::Error> {
     let text = sqlx::AssertSqlSafe(text.to_owned());
     Ok(match db {
         Db::Sqlite { write, .. } => sqlx::query(text).execute(write).await?.rows_affected(),
-        Db::Postgres(pool) => sqlx::query(text).execute(pool).await?.rows_affected(),
+        Db::Postgres { pool, .. } => sqlx::query(text).execute(pool).await?.rows_affected(),
     })
 }

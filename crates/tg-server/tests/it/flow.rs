@@ -346,7 +346,7 @@ async fn a_step_that_loops_to_itself_is_queued_again(test: TestDatabase) {
 
 /// Resolves when some transaction of this database waits for a lock.
 async fn somebody_waits(db: &Db) {
-    let Db::Postgres(pool) = db else { return };
+    let Db::Postgres { pool, .. } = db else { return };
     for _ in 0..2000 {
         let text = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
         if sqlx::query_scalar::<_, i64>(text).fetch_one(pool).await.unwrap() > 0 {

@@ -80,7 +80,7 @@ pub async fn postgres(folder: &Path) -> anyhow::Result<Vec<Row>> {
         .with_context(|| format!("pgbench names no rate: {said}"))?;
     let db = Db::open(&place.url, 2).await?;
     db.migrate().await?;
-    let Db::Postgres(pool) = &db else { bail!("Postgres was asked for") };
+    let Db::Postgres { pool, .. } = &db else { bail!("Postgres was asked for") };
     pool.execute(PROJECT).await?;
     db.close().await;
     let home = folder.join("home-postgres");

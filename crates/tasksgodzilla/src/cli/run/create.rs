@@ -106,7 +106,7 @@ async fn project(app: &App, source: &Source, wanted: &Wanted) -> Result<Project,
     let event = Event::run(EventKind::ProjectCreated)
         .with("name", project.name.clone())
         .with("git_url", project.git_url.clone());
-    store::event::append(&mut tx, &context, &event, now).await?;
+    store::event::append(&mut tx, &context, &event, now);
     tx.commit().await?;
     Ok(project)
 }
@@ -192,7 +192,7 @@ async fn insert(
     if let Some(engine) = &run.engine {
         event = event.with("engine", engine.clone());
     }
-    store::event::append(&mut tx, &context, &event, now).await?;
+    store::event::append(&mut tx, &context, &event, now);
     let cause = Cause { actor: Some("cli"), ..Cause::default() };
     flow::advance(app, &mut tx, run.id, Signal::Start, &cause).await?;
     tx.commit().await?;

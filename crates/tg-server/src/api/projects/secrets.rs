@@ -46,7 +46,8 @@ pub(super) async fn keep(
     })?;
     let now = write.now();
     store::secret::set(write.tx(), project, &name, &sealed, now).await?;
-    write.event(Some(project), None, &Event::run(EventKind::ProjectSecretSet).with("key", name)).await
+    write.event(Some(project), None, &Event::run(EventKind::ProjectSecretSet).with("key", name));
+    Ok(())
 }
 
 fn known(key: &str) -> Result<SecretKey, ApiError> {
@@ -89,6 +90,6 @@ async fn remove(
     let project = store::project::lock(write.tx(), caller.scope(), ProjectId(id)).await?;
     store::secret::remove(write.tx(), project.id, &key).await?;
     let event = Event::run(EventKind::ProjectSecretRemoved).with("key", key);
-    write.event(Some(project.id), None, &event).await?;
+    write.event(Some(project.id), None, &event);
     write.gone().await
 }

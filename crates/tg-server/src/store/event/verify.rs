@@ -6,7 +6,7 @@ use tg_core::{
     ids::ProjectId,
 };
 
-use super::{StoredEvent, head, read};
+use super::{StoredEvent, read};
 use crate::{
     db::{Tx, dialect::args},
     store::{StoreError, record::Record},
@@ -131,7 +131,7 @@ impl Walk {
         let Some(id) = id else { return Ok(None) };
         self.begun = id;
         let start = Head { project_seq: 0, hash: GENESIS.to_owned() };
-        let recorded = head(tx, id).await?.unwrap_or_else(|| start.clone());
+        let recorded = tx.known_head(id).await?.unwrap_or_else(|| start.clone());
         // Events past the head are looked at as well, and never agree with it.
         let is_beyond = tx.first(sql::BEYOND, args![id, recorded.project_seq]).await?.is_some();
         let until = if is_beyond { i64::MAX } else { recorded.project_seq };

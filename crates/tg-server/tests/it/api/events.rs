@@ -33,7 +33,7 @@ pub async fn append(app: &App, place: Place, kind: EventKind, count: usize) {
     let mut tx = app.db.begin().await.unwrap();
     let context = Context { project: Some(place.0), run: Some(place.1), ..Context::default() };
     for _ in 0..count {
-        store::event::append(&mut tx, &context, &Event::run(kind), NOW).await.unwrap();
+        store::event::append(&mut tx, &context, &Event::run(kind), NOW);
     }
     tx.commit().await.unwrap();
     app.wake.told();
@@ -197,8 +197,8 @@ async fn a_steps_events_are_listed(test: TestDatabase) {
     let mut tx = app.db.begin().await.unwrap();
     let context = Context { project: Some(a.0), run: Some(a.1), ..Context::default() };
     for kind in [EventKind::StepStarted, EventKind::StepCompleted] {
-        store::event::append(&mut tx, &context, &Event::step(kind, StepId(7)), NOW).await.unwrap();
-        store::event::append(&mut tx, &context, &Event::run(EventKind::Paused), NOW).await.unwrap();
+        store::event::append(&mut tx, &context, &Event::step(kind, StepId(7)), NOW);
+        store::event::append(&mut tx, &context, &Event::run(EventKind::Paused), NOW);
     }
     tx.commit().await.unwrap();
     assert_eq!(seqs(&api.get("/steps/7/events").await), [3, 1]);

@@ -262,7 +262,7 @@ async fn append_large(app: &App, place: Place, count: usize) {
     let context = Context { project: Some(place.0), run: Some(place.1), ..Context::default() };
     let event = Event::run(EventKind::PlanningFailed).with("stdout", "x".repeat(60_000));
     for _ in 0..count {
-        store::event::append(&mut tx, &context, &event, NOW).await.unwrap();
+        store::event::append(&mut tx, &context, &event, NOW);
     }
     tx.commit().await.unwrap();
     app.wake.told();

@@ -47,12 +47,12 @@ async fn every_statement_prepares(test: TestDatabase) {
     for (name, text) in store::statements() {
         let outcome = match &test.db {
             Db::Sqlite { .. } if name.ends_with("_POSTGRES") => continue,
-            Db::Postgres(_) if name.ends_with("_SQLITE") => continue,
+            Db::Postgres { .. } if name.ends_with("_SQLITE") => continue,
             Db::Sqlite { write, .. } => {
                 let mut connection = write.acquire().await.unwrap();
                 connection.prepare(text.into_sql_str()).await.map(drop)
             }
-            Db::Postgres(pool) => {
+            Db::Postgres { pool, .. } => {
                 let mut connection = pool.acquire().await.unwrap();
                 connection.prepare(text.into_sql_str()).await.map(drop)
             }
@@ -83,7 +83,7 @@ async fn migrating_again_and_at_once_changes_nothing(test: TestDatabase) {
                 "BYTEA",
                 match test.db {
                     Db::Sqlite { .. } => "BLOB",
-                    Db::Postgres(_) => "BYTEA",
+                    Db::Postgres { .. } => "BYTEA",
                 },
             )
             .as_str(),
@@ -146,7 +146,7 @@ async fn an_unknown_database_is_refused_with_the_remedy_and_without_the_password
 #[tokio::test]
 async fn sqlite_is_durable_and_strict() {
     let test = TestDatabase::sqlite().await;
-    let Db::Sqlite { read, write } = &test.db else { panic!("not sqlite") };
+    let Db::Sqlite { read, write, .. } = &test.db else { panic!("not sqlite") };
     for pool in [read, write] {
         for (pragma, expected) in
             [("foreign_keys", "1"), ("synchronous", "2"), ("journal_mode", "wal"), ("busy_timeout", "10000")]

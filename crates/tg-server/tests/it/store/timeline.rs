@@ -38,13 +38,11 @@ async fn timeline(db: &Db) -> (Vec<ProjectId>, Vec<RunId>) {
             for kind in KINDS {
                 let step = StepId(10 * run.0 + round % 2);
                 let event = if round == 2 { Event::run(kind) } else { Event::step(kind, step) };
-                store::event::append(&mut tx, &context, &event, NOW).await.unwrap();
+                store::event::append(&mut tx, &context, &event, NOW);
             }
         }
     }
-    store::event::append(&mut tx, &Context::default(), &Event::run(EventKind::UnknownJob), NOW)
-        .await
-        .unwrap();
+    store::event::append(&mut tx, &Context::default(), &Event::run(EventKind::UnknownJob), NOW);
     tx.commit().await.unwrap();
     (projects, runs)
 }
@@ -174,7 +172,7 @@ async fn a_walk_leaves_what_is_appended_meanwhile_to_the_next(test: TestDatabase
     let context = Context { project: Some(project.id), run: Some(run), ..Context::default() };
     let append = async |tx: &mut Tx, count: i64| {
         for _ in 0..count {
-            store::event::append(tx, &context, &Event::run(EventKind::Paused), NOW).await.unwrap();
+            store::event::append(tx, &context, &Event::run(EventKind::Paused), NOW);
         }
     };
     let mut tx = test.db.begin().await.unwrap();
@@ -243,7 +241,7 @@ async fn the_migration_gives_every_event_its_kind() {
     let test = TestDatabase::sqlite().await;
     let mut tx = test.db.begin().await.unwrap();
     for kind in EventKind::ALL {
-        store::event::append(&mut tx, &Context::default(), &Event::run(*kind), NOW).await.unwrap();
+        store::event::append(&mut tx, &Context::default(), &Event::run(*kind), NOW);
     }
     tx.commit().await.unwrap();
     raw(&test.db, "UPDATE events SET kind = ''").await;

@@ -60,7 +60,7 @@ async fn whole_database(db: &Db) -> String {
 }
 
 async fn postgres_texts(db: &Db) -> String {
-    let Db::Postgres(pool) = db else { return String::new() };
+    let Db::Postgres { pool, .. } = db else { return String::new() };
     let mut all = String::new();
     let tables = "SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema()";
     for table in sqlx::query(tables).fetch_all(pool).await.unwrap() {
