@@ -78,9 +78,12 @@ fn main() -> anyhow::Result<()> {
         }
     };
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-    // `cargo bench … -- api` measures the API alone.
-    let only_api = std::env::args().any(|argument| argument == "api");
-    if !only_api {
+    // `cargo bench … -- writes` measures these alone; without a word all are.
+    let is_asked = |part: &str| {
+        let mut words = std::env::args().skip(1).filter(|word| !word.starts_with('-')).peekable();
+        words.peek().is_none() || words.any(|word| word == part)
+    };
+    if is_asked("work") {
         show(runtime.block_on(runs::one())?);
         show(runtime.block_on(runs::many())?);
         show(server::idle()?);
@@ -88,11 +91,15 @@ fn main() -> anyhow::Result<()> {
         show(runtime.block_on(queue::start())?);
         show(runtime.block_on(queue::throughput())?);
     }
-    show(runtime.block_on(api::reads(folder.path()))?);
-    show(runtime.block_on(api::growth(folder.path()))?);
-    show(runtime.block_on(api::sqlite(folder.path()))?);
-    show(runtime.block_on(api::postgres(folder.path()))?);
-    show(runtime.block_on(api::readers(folder.path()))?);
+    if is_asked("reads") {
+        show(runtime.block_on(api::reads(folder.path()))?);
+        show(runtime.block_on(api::growth(folder.path()))?);
+        show(runtime.block_on(api::readers(folder.path()))?);
+    }
+    if is_asked("writes") {
+        show(runtime.block_on(api::sqlite(folder.path()))?);
+        show(runtime.block_on(api::postgres(folder.path()))?);
+    }
     println!("\npromises not kept here: {broken}");
     Ok(())
 }

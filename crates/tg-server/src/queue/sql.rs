@@ -67,6 +67,14 @@ macro_rules! live {
     };
 }
 
+/// Ended jobs that were not added up yet. The states are named for the index: without them SQLite walks
+/// through all that ever ended.
+macro_rules! uncounted {
+    () => {
+        "state IN ('finished', 'failed', 'cancelled') AND finished_at IS NOT NULL AND counted = 0"
+    };
+}
+
 macro_rules! ended {
     ($state:literal, $jobs:literal, $told:literal) => {
         concat!(
@@ -161,10 +169,12 @@ statements! {
     LIST_LIVE_PROJECT = live!("AND project_id = $7 ");
     COUNTS = counts!("", "");
     COUNTS_PROJECT = counts!(" AND project_id = $2", " AND project_id = $2");
-    MANY_UNCOUNTED =
-        "SELECT state FROM jobs WHERE finished_at IS NOT NULL AND counted = 0 LIMIT 1 OFFSET $1";
-    COUNT_IN = "UPDATE jobs SET counted = 1 WHERE counted = 0 AND id IN (SELECT id FROM jobs \
-                WHERE finished_at IS NOT NULL AND counted = 0 LIMIT $1) RETURNING state, project_id";
+    MANY_UNCOUNTED = concat!("SELECT state FROM jobs WHERE ", uncounted!(), " LIMIT 1 OFFSET $1");
+    COUNT_IN = concat!(
+        "UPDATE jobs SET counted = 1 WHERE counted = 0 AND id IN (SELECT id FROM jobs WHERE ",
+        uncounted!(),
+        " LIMIT $1) RETURNING state, project_id"
+    );
     ADD_COUNT = "INSERT INTO job_counts (state, project_id, ended) VALUES ($1, $2, $3) \
                  ON CONFLICT (state, project_id) DO UPDATE SET ended = job_counts.ended + excluded.ended";
     PRUNE = "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE finished_at IS NOT NULL AND finished_at < $1 \

@@ -91,6 +91,5 @@ fn rows(events: i64) -> Vec<String> {
              1 + i % {PROJECTS}, {time}, {time} FROM n",
             count((events / 10).max(150))
         ),
-        "ANALYZE".to_owned(),
     ]
 }
