@@ -307,6 +307,8 @@ async fn open_sqlite(path: &str, readers: u32) -> Result<Db, DbError> {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
+        // What a savepoint remembers stays in memory instead of a file.
+        .pragma("temp_store", "MEMORY")
         .busy_timeout(BUSY);
     let write = sqlite_pool()
         .max_connections(1)

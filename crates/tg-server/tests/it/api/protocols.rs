@@ -2,10 +2,18 @@
 //! what is refused leaves nothing.
 
 use serde_json::{Value, json};
-use tg_core::{ids::RunId, scope::Scope, status::ProtocolStatus};
+use tg_core::{
+    event::{Event, EventKind},
+    ids::{ProjectId, RunId},
+    scope::Scope,
+    status::ProtocolStatus,
+};
 use tg_server::{
     app::App,
-    store::{self, event::StoredEvent},
+    store::{
+        self,
+        event::{Context, StoredEvent},
+    },
     testing::api::{Api, Got},
 };
 
@@ -50,6 +58,35 @@ pub async fn foreign(app: &App, api: &Api) -> String {
     let got = api.post("/tokens", &body).await;
     assert_eq!(got.status, 201, "{}", got.json());
     got.json()["token"].as_str().unwrap().to_owned()
+}
+
+/// A name is refused because of a run that another caller has made and not committed. When that commit
+/// fails there never was such a run, so the refusal must not be told.
+async fn a_refusal_waits_for_what_it_saw(test: TestDatabase) {
+    let (app, api) = door(&test).await;
+    for (failing, status) in [(true, 503), (false, 409)] {
+        if failing {
+            raw(&app.db, "ALTER TABLE event_chains RENAME TO elsewhere").await;
+        }
+        let mut tx = app.db.begin_together().await.unwrap();
+        let project = store::project::load(&mut tx, &Scope::All, ProjectId(1)).await.unwrap();
+        database::run(&mut tx, &project, "0007-taken").await;
+        store::event::append(&mut tx, &Context::default(), &Event::run(EventKind::UnknownJob), NOW);
+        let body = json!({"protocol_name": "0007-taken"});
+        let first = async {
+            // Meanwhile the other asks for its turn, so that it goes on in the same transaction.
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            tx.commit().await
+        };
+        let (asked, first) = tokio::join!(api.post("/projects/1/protocols", &body), first);
+        assert_eq!(asked.status, status, "{}", asked.json());
+        assert_eq!(first.is_err(), failing);
+        if failing {
+            raw(&app.db, "ALTER TABLE elsewhere RENAME TO event_chains").await;
+        }
+    }
 }
 
 async fn a_run_is_created_shown_and_listed(test: TestDatabase) {
@@ -437,6 +474,7 @@ async fn a_key_creates_one_run_and_acts_once(test: TestDatabase) {
 mod both {
     use super::on_both;
     on_both!(
+        a_refusal_waits_for_what_it_saw,
         a_run_is_created_shown_and_listed,
         what_a_new_run_must_not_hold_is_told_with_its_place,
         a_run_changes_by_hand,
