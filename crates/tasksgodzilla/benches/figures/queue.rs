@@ -113,11 +113,11 @@ async fn through(db: &Db) -> anyhow::Result<f64> {
             auto_advance: false,
             engine: None,
             models: ModelDefaults::default(),
-            base_branch: "main".to_owned(),
+            base_branch: Some("main".to_owned()),
             description: None,
             sandbox_off: false,
         };
-        let RunId(id) = store::protocol::insert(&mut tx, &run, 0).await?.id;
+        let RunId(id) = store::protocol::insert(&mut tx, &tg_core::scope::Scope::All, &run, 0).await?.id;
         let job = Job::OpenPullRequest { protocol_run_id: RunId(id) };
         queue::enqueue(&mut tx, &enqueue(job), None, Duration::ZERO, None).await?;
     }

@@ -118,12 +118,13 @@ impl World {
             auto_advance: true,
             engine: Some("dummy".to_owned()),
             models: ModelDefaults::default(),
-            base_branch: sample::BRANCH.to_owned(),
+            base_branch: Some(sample::BRANCH.to_owned()),
             description: Some("Measure".to_owned()),
             sandbox_off: false,
         };
         let mut tx = self.app.db.begin().await?;
-        let run = store::protocol::insert(&mut tx, &new, self.app.clock.now()).await?;
+        let run =
+            store::protocol::insert(&mut tx, &tg_core::scope::Scope::All, &new, self.app.clock.now()).await?;
         tx.commit().await?;
         Ok(run)
     }

@@ -98,25 +98,22 @@ async fn create(
 ) -> Result<Answer, ApiError> {
     let wanted = names::check(ProjectId(project), &new)?;
     let mut write = door.write(&caller).await?;
-    let project = store::project::lock(write.tx(), caller.scope(), ProjectId(project)).await?;
-    if project.archived_at.is_some() {
-        return Err(StoreError::Archived(project.id).into());
-    }
-    let name = names::choose(write.tx(), project.id, wanted).await?;
+    let project = ProjectId(project);
+    let name = names::choose(write.tx(), caller.scope(), project, wanted).await?;
     let row = NewRun {
-        project_id: project.id,
+        project_id: project,
         protocol_name: name.as_str().to_owned(),
         status: new.status,
         auto_advance: new.auto_advance,
         engine: new.engine,
         models: new.models,
-        base_branch: new.base_branch.unwrap_or(project.base_branch),
+        base_branch: new.base_branch,
         description: new.description,
         sandbox_off: door.app.config.sandbox_off,
     };
     let now = write.now();
-    let run = store::protocol::insert_in_held(write.tx(), &row, now).await.map_err(taken)?;
-    write.event(Some(project.id), Some(run.id), &created(&run, new.status));
+    let run = store::protocol::insert(write.tx(), caller.scope(), &row, now).await.map_err(taken)?;
+    write.event(Some(project), Some(run.id), &created(&run, new.status));
     write.created(&format!("/protocols/{}", run.id), &ProtocolRunOut::from(&run)).await
 }
 

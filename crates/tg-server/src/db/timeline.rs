@@ -3,14 +3,17 @@
 //! than that, and a change that is taken back never took it. Decides nothing about what is told, and
 //! reads no event.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::LazyLock,
+};
 
 use serde_json::Value;
 use tg_core::chain::{GENESIS, Head, Link, link};
 
 use super::{
     DbError, Tx,
-    dialect::{Serial, args},
+    dialect::{Arg, Serial, args},
 };
 
 /// An event as it will be stored.
@@ -43,19 +46,42 @@ pub struct Timeline(Vec<Line>);
 mod sql {
     use crate::db::dialect::statements;
 
+    macro_rules! insert {
+        () => {
+            "INSERT INTO events (chain, project_seq, project_id, protocol_run_id, step_run_id, event_type, message, \
+             metadata, actor, created_at, hash, kind) VALUES "
+        };
+    }
+    /// What comes before the rows.
+    pub const INSERT_MANY: &str = insert!();
+
     statements! {
         NEW_CHAIN = "INSERT INTO event_chains (chain, last_project_seq, last_hash) VALUES ($1, 0, $2) \
                      ON CONFLICT (chain) DO NOTHING";
         HEAD = "SELECT last_project_seq, last_hash FROM event_chains WHERE chain = $1";
         MOVE_HEAD = "UPDATE event_chains SET last_project_seq = $1, last_hash = $2 \
                      WHERE chain = $3 AND last_project_seq = $4";
-        INSERT = "INSERT INTO events (chain, project_seq, project_id, protocol_run_id, step_run_id, event_type, message, \
-                  metadata, actor, created_at, hash, kind) \
-                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+        INSERT = concat!(insert!(), "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)");
     }
 }
 #[cfg(feature = "testing")]
 pub use sql::ALL;
+
+/// Events that are stored by one statement when there are so many.
+const MANY: usize = 8;
+/// Columns of an event.
+const COLUMNS: usize = 12;
+
+/// Stores [`MANY`] events in their order.
+static INSERT_MANY: LazyLock<String> = LazyLock::new(|| {
+    let row = |row: usize| {
+        let values: Vec<String> =
+            (1..=COLUMNS).map(|column| format!("${}", row * COLUMNS + column)).collect();
+        format!("({})", values.join(", "))
+    };
+    let rows: Vec<String> = (0..MANY).map(row).collect();
+    format!("{}{}", sql::INSERT_MANY, rows.join(", "))
+});
 
 /// A chain that grows: where it stood, and where it stands.
 struct Grown {
@@ -78,15 +104,17 @@ impl Tx {
         // From here to the commit nobody else appends, so a head that was read stays the newest.
         self.serialize(Serial::Events).await?;
         let mut chains = BTreeMap::new();
+        let mut rows = Vec::with_capacity(lines.len());
         for line in lines {
             let chain = line.project_id.unwrap_or(0);
-            if let std::collections::btree_map::Entry::Vacant(place) = chains.entry(chain) {
+            if let Entry::Vacant(place) = chains.entry(chain) {
                 let head = self.head(chain).await?;
                 place.insert(Grown { from: head.project_seq, head });
             }
             let grown: &mut Grown = chains.get_mut(&chain).ok_or(DbError::Chain(chain))?;
-            grown.head = self.append(chain, &grown.head, line).await?;
+            rows.push(grown.row(chain, line));
         }
+        self.insert(rows).await?;
         for (chain, Grown { from, head }) in chains {
             let values = args![head.project_seq, head.hash, chain, from];
             if self.execute(sql::MOVE_HEAD, values).await? != 1 {
@@ -114,13 +142,27 @@ impl Tx {
         Ok(Some(Head { project_seq, hash }))
     }
 
-    /// Stores one event behind this head; the new head.
-    async fn append(&mut self, chain: i64, head: &Head, line: Line) -> Result<Head, DbError> {
+    /// Stores events in their order.
+    async fn insert(&mut self, mut rows: Vec<Vec<Arg>>) -> Result<(), DbError> {
+        while rows.len() >= MANY {
+            let many = rows.drain(..MANY).flatten().collect();
+            self.execute(INSERT_MANY.as_str(), many).await?;
+        }
+        for row in rows {
+            self.execute(sql::INSERT, row).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Grown {
+    /// The row of one more event, which is the head from now on.
+    fn row(&mut self, chain: i64, line: Line) -> Vec<Arg> {
         // The hash covers what a later reader gets back, so it is taken from the text.
         let metadata: Value = serde_json::from_str(&line.metadata).expect("it was written as JSON just now");
-        let project_seq = head.project_seq + 1;
+        let project_seq = self.head.project_seq + 1;
         let hash = link(
-            &head.hash,
+            &self.head.hash,
             &Link {
                 project_seq,
                 project_id: line.project_id,
@@ -133,7 +175,8 @@ impl Tx {
                 created_at: line.created_at,
             },
         );
-        let values = args![
+        self.head = Head { project_seq, hash: hash.clone() };
+        args![
             chain,
             project_seq,
             line.project_id,
@@ -144,11 +187,9 @@ impl Tx {
             line.metadata,
             line.actor,
             line.created_at,
-            &hash,
+            hash,
             line.category,
-        ];
-        self.execute(sql::INSERT, values).await?;
-        Ok(Head { project_seq, hash })
+        ]
     }
 }
 

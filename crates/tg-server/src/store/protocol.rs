@@ -37,8 +37,8 @@ pub struct NewRun {
     pub engine: Option<String>,
     /// Models asked for by name.
     pub models: ModelDefaults,
-    /// Branch to start from.
-    pub base_branch: String,
+    /// Branch to start from; `None` = the project's.
+    pub base_branch: Option<String>,
     /// The task.
     pub description: Option<String>,
     /// Unconfined engines were asked for by name.
@@ -69,6 +69,22 @@ mod sql {
             concat!("SELECT ", columns!(), " FROM protocol_runs WHERE ", $rest)
         };
     }
+    /// A run of a project that is there and not archived, nor will be before the transaction ends.
+    macro_rules! insert {
+        ($lock:literal) => {
+            concat!(
+                "INSERT INTO protocol_runs (project_id, protocol_name, protocol_number, status, auto_advance, engine, ",
+                "models, base_branch, description, sandbox_off, created_at, updated_at) ",
+                "SELECT p.id, CAST($2 AS TEXT), CAST($3 AS BIGINT), CAST($4 AS TEXT), CAST($5 AS BIGINT), ",
+                "CAST($6 AS TEXT), CAST($7 AS TEXT), COALESCE(CAST($8 AS TEXT), p.base_branch), CAST($9 AS TEXT), ",
+                "CAST($10 AS BIGINT), CAST($11 AS BIGINT), CAST($11 AS BIGINT) FROM projects p ",
+                "WHERE p.id = $1 AND (CAST($12 AS BIGINT) IS NULL OR p.id = $12) AND p.archived_at IS NULL",
+                $lock,
+                " ON CONFLICT (project_id, protocol_name) DO NOTHING RETURNING ",
+                columns!()
+            )
+        };
+    }
     macro_rules! listed {
         ($rest:literal) => {
             select!(concat!(
@@ -79,13 +95,8 @@ mod sql {
     }
 
     statements! {
-        INSERT = concat!(
-            "INSERT INTO protocol_runs (project_id, protocol_name, protocol_number, status, auto_advance, engine, ",
-            "models, base_branch, description, sandbox_off, created_at, updated_at) ",
-            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11) ",
-            "ON CONFLICT (project_id, protocol_name) DO NOTHING RETURNING ",
-            columns!()
-        );
+        INSERT = insert!("");
+        INSERT_POSTGRES = insert!(" FOR SHARE OF p");
         LOAD = select!("id = $1 AND (CAST($2 AS BIGINT) IS NULL OR project_id = $2)");
         LOCK_POSTGRES = select!("id = $1 AND (CAST($2 AS BIGINT) IS NULL OR project_id = $2) FOR NO KEY UPDATE");
         LIST = select!("archived_at IS NULL AND id > 0 ORDER BY id DESC LIMIT $1");
@@ -136,14 +147,9 @@ pub(super) use sql::ALL;
 
 const TABLE: &str = "protocol_runs";
 
-/// Inserts a run; a taken name is `Conflict`.
-pub async fn insert(tx: &mut Tx, new: &NewRun, now: i64) -> Result<ProtocolRun, StoreError> {
-    super::project::refuse_archived(tx, new.project_id).await?;
-    insert_in_held(tx, new, now).await
-}
-
-/// As [`insert`], in a transaction that holds the project and has seen that it is not archived.
-pub async fn insert_in_held(tx: &mut Tx, new: &NewRun, now: i64) -> Result<ProtocolRun, StoreError> {
+/// Inserts a run; a taken name is `Conflict`. The project cannot be archived before the transaction
+/// ends, and the order of locks is project, timeline.
+pub async fn insert(tx: &mut Tx, scope: &Scope, new: &NewRun, now: i64) -> Result<ProtocolRun, StoreError> {
     let values = args![
         new.project_id.0,
         &new.protocol_name,
@@ -156,15 +162,25 @@ pub async fn insert_in_held(tx: &mut Tx, new: &NewRun, now: i64) -> Result<Proto
         &new.description,
         new.sandbox_off,
         now,
+        scope.project().map(|project| project.0),
     ];
     // A taken name is no failed statement, so the caller may choose another in the same transaction.
-    let row = tx.first(sql::INSERT, values).await?.ok_or_else(|| {
-        StoreError::Conflict(format!(
-            "project {} has a protocol named {} already; choose another name",
-            new.project_id, new.protocol_name
-        ))
-    })?;
-    read(&Record::numbered(TABLE, "id", row))
+    match tx.first(tx.locking(sql::INSERT, sql::INSERT_POSTGRES), values).await? {
+        Some(row) => read(&Record::numbered(TABLE, "id", row)),
+        None => Err(why_not(tx, scope, new).await?),
+    }
+}
+
+/// Why a run was not inserted.
+async fn why_not(tx: &mut Tx, scope: &Scope, new: &NewRun) -> Result<StoreError, StoreError> {
+    let project = super::project::load(tx, scope, new.project_id).await?;
+    if project.archived_at.is_some() {
+        return Ok(StoreError::Archived(project.id));
+    }
+    Ok(StoreError::Conflict(format!(
+        "project {} has a protocol named {} already; choose another name",
+        new.project_id, new.protocol_name
+    )))
 }
 
 /// Loads one.

@@ -74,7 +74,7 @@ impl TestApp {
             auto_advance: true,
             engine: Some("dummy".to_owned()),
             models: ModelDefaults { exec: model.clone(), qa: model, ..ModelDefaults::default() },
-            base_branch: sample::BRANCH.to_owned(),
+            base_branch: Some(sample::BRANCH.to_owned()),
             description: Some("Say hello".to_owned()),
             sandbox_off: false,
         }
@@ -105,8 +105,9 @@ impl TestApp {
     /// Creates a run as told.
     pub async fn create_as(&self, new: NewRun) -> RunId {
         let mut tx = self.app.db.begin().await.expect("begins");
-        let run =
-            store::protocol::insert(&mut tx, &new, self.app.clock.now()).await.expect("a run is inserted");
+        let run = store::protocol::insert(&mut tx, &tg_core::scope::Scope::All, &new, self.app.clock.now())
+            .await
+            .expect("a run is inserted");
         tx.commit().await.expect("commits");
         run.id
     }

@@ -115,14 +115,16 @@ pub fn new_run(project: &Project, name: &str) -> NewRun {
         auto_advance: true,
         engine: None,
         models: ModelDefaults::default(),
-        base_branch: "main".to_owned(),
+        base_branch: Some("main".to_owned()),
         description: Some("Say hello".to_owned()),
         sandbox_off: false,
     }
 }
 
 pub async fn run(tx: &mut Tx, project: &Project, name: &str) -> ProtocolRun {
-    tg_server::store::protocol::insert(tx, &new_run(project, name), NOW).await.expect("a run is inserted")
+    tg_server::store::protocol::insert(tx, &tg_core::scope::Scope::All, &new_run(project, name), NOW)
+        .await
+        .expect("a run is inserted")
 }
 
 /// A project and a run of it, committed.

@@ -304,15 +304,15 @@ async fn conflicts_are_named(test: TestDatabase) {
         auto_advance: false,
         engine: None,
         models: tg_core::project::ModelDefaults::default(),
-        base_branch: "main".to_owned(),
+        base_branch: Some("main".to_owned()),
         description: None,
         sandbox_off: false,
     };
-    let taken = store::protocol::insert(&mut tx, &new, NOW).await;
+    let taken = store::protocol::insert(&mut tx, &Scope::All, &new, NOW).await;
     assert!(matches!(&taken, Err(StoreError::Conflict(text)) if text.contains("0001-hello")), "{taken:?}");
     // The transaction is still usable: the caller takes the next name.
     let next = store::protocol::NewRun { protocol_name: "0002-hello".to_owned(), ..new };
-    store::protocol::insert(&mut tx, &next, NOW).await.unwrap();
+    store::protocol::insert(&mut tx, &Scope::All, &next, NOW).await.unwrap();
     tx.commit().await.unwrap();
 
     // A decision made on a row that has changed meanwhile is refused whole.

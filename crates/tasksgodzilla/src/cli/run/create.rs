@@ -173,12 +173,12 @@ async fn insert(
         auto_advance: wanted.auto_advance,
         engine: wanted.engine.clone(),
         models: wanted.models.clone(),
-        base_branch,
+        base_branch: Some(base_branch),
         description: Some(wanted.task.clone()),
         sandbox_off: app.config.sandbox_off,
     };
     let now = app.clock.now();
-    let run = store::protocol::insert(&mut tx, &new, now).await?;
+    let run = store::protocol::insert(&mut tx, &tg_core::scope::Scope::All, &new, now).await?;
     let context = store::event::Context {
         project: Some(project.id),
         run: Some(run.id),

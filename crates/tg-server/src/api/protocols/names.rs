@@ -4,6 +4,7 @@
 use tg_core::{
     ids::ProjectId,
     naming::{BranchName, NameError, ProtocolName},
+    scope::Scope,
     wire::NewProtocol,
 };
 
@@ -58,9 +59,10 @@ fn named(project: ProjectId, name: &str) -> Result<Wanted, String> {
     Ok(Wanted::Named(name))
 }
 
-/// The name, in a transaction that holds the project, so that no other request gets the same number.
+/// The name. For a number the transaction holds the project, so that no other request gets the same.
 pub(super) async fn choose(
     tx: &mut Tx,
+    scope: &Scope,
     project: ProjectId,
     wanted: Wanted,
 ) -> Result<ProtocolName, ApiError> {
@@ -68,6 +70,7 @@ pub(super) async fn choose(
         Wanted::Named(name) => return Ok(name),
         Wanted::Numbered(words) => words,
     };
+    let project = store::project::lock(tx, scope, project).await?.id;
     let last = store::protocol::last_number(tx, project).await?.unwrap_or(0);
     let number = u16::try_from(last + 1).map_err(|_| exhausted(&NameError::Exhausted))?;
     ProtocolName::numbered(number, &words).map_err(|error| exhausted(&error))

@@ -245,11 +245,11 @@ async fn an_archived_project_takes_no_work_and_keeps_its_history(test: TestDatab
         auto_advance: false,
         engine: None,
         models: tg_core::project::ModelDefaults::default(),
-        base_branch: "main".to_owned(),
+        base_branch: Some("main".to_owned()),
         description: None,
         sandbox_off: false,
     };
-    let late = store::protocol::insert(&mut tx, &new, 1).await;
+    let late = store::protocol::insert(&mut tx, &Scope::All, &new, 1).await;
     assert!(matches!(late, Err(StoreError::Archived(archived)) if archived == project.id), "{late:?}");
     assert_eq!(store::project::find(&mut tx, URL, None).await.unwrap(), None, "no work by its address");
     drop(tx);
@@ -277,11 +277,11 @@ async fn an_archive_and_a_new_run_at_once_do_not_both_win(test: TestDatabase) {
                 auto_advance: false,
                 engine: None,
                 models: tg_core::project::ModelDefaults::default(),
-                base_branch: "main".to_owned(),
+                base_branch: Some("main".to_owned()),
                 description: None,
                 sandbox_off: false,
             };
-            let made = store::protocol::insert(&mut tx, &new, 1).await;
+            let made = store::protocol::insert(&mut tx, &Scope::All, &new, 1).await;
             tokio::task::yield_now().await;
             if made.is_ok() {
                 tx.commit().await.unwrap();

@@ -9,8 +9,9 @@ use std::{
 
 use tg_core::{
     event::{Event, EventKind},
-    ids::ProjectId,
+    ids::RunId,
     scope::Scope,
+    step::{FirstStepStatus, StepType},
 };
 use tg_server::{
     db::{Db, DbError, Tx},
@@ -135,10 +136,16 @@ async fn a_failed_statement_is_no_commit(test: TestDatabase) {
     let (first, mut second) = two(&test.db, "first").await;
     let made = store::step::load(&mut second, &Scope::All, tg_core::ids::StepId(1)).await;
     assert!(made.is_err(), "no such step, which is no failure of a statement");
-    let project = database::project(&mut second, "second").await;
-    let nowhere =
-        store::protocol::NewRun { project_id: ProjectId(999_999), ..database::new_run(&project, "0001-x") };
-    store::protocol::insert_in_held(&mut second, &nowhere, NOW).await.unwrap_err();
+    database::project(&mut second, "second").await;
+    let nowhere = store::step::NewStep {
+        protocol_run_id: RunId(999_999),
+        step_index: 0,
+        step_name: "01-x.md",
+        step_type: StepType::Work,
+        status: FirstStepStatus::Pending,
+        with: store::step::ByHand { model: None, summary: None, engine_id: None, policy: None },
+    };
+    store::step::insert(&mut second, &nowhere, NOW).await.unwrap_err();
     let is_postgres = matches!(test.db, Db::Postgres { .. });
     let told = soon(second.commit()).await;
     // SQLite undoes the statement alone, and the caller chose to go on.
