@@ -129,8 +129,10 @@ impl Group {
             // Nobody else is in it yet; dropping it rolls it back.
             End::TakeBack(Mark::Begin) => seat.open = None,
             End::TakeBack(Mark::Savepoint(number)) => {
-                let undone = open.driver.raw(format!("ROLLBACK TO SAVEPOINT turn_{number}")).await;
-                open.is_broken |= undone.is_err();
+                if let Err(error) = open.driver.raw(format!("ROLLBACK TO SAVEPOINT turn_{number}")).await {
+                    tracing::error!(%error, "a caller's changes cannot be taken back alone; all of them are");
+                    open.is_broken = true;
+                }
             }
         }
         self.end(seat).await;
@@ -212,7 +214,7 @@ impl Turn {
         let (tell, told) = oneshot::channel();
         let seat = self.seat.take().expect("a turn has the seat until it ends");
         tokio::spawn(self.group.clone().leave(seat, End::Keep(notes, tell)));
-        // Nobody tells when the runtime stops first; then nothing was committed by us.
+        // Nobody tells when the runtime stops first; whether it was committed shows at the next start.
         told.await.unwrap_or(Err(DbError::Undone))
     }
 }
