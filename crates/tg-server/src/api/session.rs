@@ -92,8 +92,10 @@ async fn by_code(door: &Door, knock: Knock<'_>, code: &str) -> Result<Opener, Ap
     drop(tx);
     if is_open {
         let mut tx = door.app.db.begin().await?;
-        if store::session::redeem(&mut tx, &stored, now).await? {
-            tx.commit().await?;
+        let is_ours = store::session::redeem(&mut tx, &stored, now).await?;
+        // A refusal waits as well: who used the code up may not have committed yet.
+        tx.commit().await?;
+        if is_ours {
             return Ok(Opener::Admin { mark });
         }
     }
