@@ -123,8 +123,7 @@ impl World {
             sandbox_off: false,
         };
         let mut tx = self.app.db.begin().await?;
-        let run =
-            store::protocol::insert(&mut tx, &tg_core::scope::Scope::All, &new, self.app.clock.now()).await?;
+        let run = store::protocol::insert(&mut tx, &Scope::All, &new, self.app.clock.now()).await?;
         tx.commit().await?;
         Ok(run)
     }

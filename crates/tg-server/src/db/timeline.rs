@@ -107,11 +107,13 @@ impl Tx {
         let mut rows = Vec::with_capacity(lines.len());
         for line in lines {
             let chain = line.project_id.unwrap_or(0);
-            if let Entry::Vacant(place) = chains.entry(chain) {
-                let head = self.head(chain).await?;
-                place.insert(Grown { from: head.project_seq, head });
-            }
-            let grown: &mut Grown = chains.get_mut(&chain).ok_or(DbError::Chain(chain))?;
+            let grown = match chains.entry(chain) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => {
+                    let head = self.head(chain).await?;
+                    place.insert(Grown { from: head.project_seq, head })
+                }
+            };
             rows.push(grown.row(chain, line));
         }
         self.insert(rows).await?;
